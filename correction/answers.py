@@ -1,0 +1,72 @@
+"""An answer with its evidence: what the shell prints and HTTP returns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from correction.passes import PassResult
+from correction.profile import Choice
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """Hop 1's answer, the probability of its tokens, and the likeliest first tokens with theirs."""
+
+    text: str
+    probability: float
+    alternatives: tuple[dict[str, float | str], ...] = ()
+
+
+@dataclass(frozen=True)
+class HopResult:
+    """A hop as it was asked (`{}` for the bridge) and what came out."""
+
+    prompt: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """Why the answer is not from a patched pass, which engine gave it, and by which strategy."""
+
+    reason: str
+    engine: str
+    strategy: str
+
+
+@dataclass
+class Usage:
+    """Tokens and passes over everything an answer took."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    passes: int = 0
+
+    def add(self, result: PassResult) -> None:
+        self.prompt_tokens += result.prompt_tokens
+        self.completion_tokens += len(result.tokens)
+        self.passes += 1
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer object of the design, section 7. `corrected`: the text came from a patched pass."""
+
+    answer: str
+    strategy: str
+    corrected: bool = False
+    id: str | None = None
+    direct_answer: str | None = None
+    bridge: Bridge | None = None
+    hops: tuple[HopResult, ...] = ()
+    patch: Choice | None = None
+    profile: str | None = None
+    confidence: float | None = None
+    fallback: Fallback | None = None
+    usage: Usage = field(default_factory=Usage)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self)

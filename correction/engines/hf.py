@@ -1,0 +1,152 @@
+"""The default engine: the custom forward in one worker thread, batching what waits.
+
+A batch is what has arrived when the worker becomes free, oldest first, up to a number of rows and of padded tokens.
+Everything that a question needs comes back as one `PassResult`; the event loop never waits for the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from correction.errors import EngineUnavailable, HopfixError
+from correction.forward import Row, generate
+from correction.models import LoadedModel
+from correction.passes import Alternative, Pass, PassResult, check_pass
+
+
+@dataclass(eq=False)
+class _Waiting:
+    request: Pass
+    future: asyncio.Future[PassResult]
+
+    @property
+    def width(self) -> int:
+        return len(self.request.prompt) + self.request.sampling.max_tokens
+
+
+class HFEngine:
+    """Patched and unpatched passes on a Hugging Face model, through the custom forward."""
+
+    name = "hf"
+    can_patch = True
+
+    def __init__(self, loaded: LoadedModel, *, max_rows: int = 64, max_tokens: int = 16384) -> None:
+        self.loaded = loaded
+        self.depth = loaded.parts.depth
+        self.context = loaded.context
+        self.max_rows = max_rows
+        self.max_tokens = max_tokens
+        self.batch_sizes: list[int] = []
+        self._waiting: deque[_Waiting] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-hf")
+        self._closed = False
+
+    async def start(self) -> None:
+        """Nothing to do: the model is loaded, the worker starts with the first pass."""
+
+    async def run(self, request: Pass) -> PassResult:
+        if self._closed:
+            raise EngineUnavailable("the engine is closed")
+        check_pass(request, self.depth, self.context)
+        entry = _Waiting(request, asyncio.get_running_loop().create_future())
+        self._waiting.append(entry)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await entry.future
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._worker is not None:
+            self._worker.cancel()
+        while self._waiting:
+            entry = self._waiting.popleft()
+            if not entry.future.done():
+                entry.future.set_exception(EngineUnavailable("the engine was closed"))
+        self._thread.shutdown(wait=True)
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(0)  # let everything that is being asked right now join the batch
+            batch = self._next_batch()
+            if not batch:
+                return
+            await self._run_batch(loop, batch)
+
+    async def _run_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
+        self.batch_sizes.append(len(batch))
+        try:
+            rows = await loop.run_in_executor(self._thread, self._generate, batch)
+        except torch.OutOfMemoryError as error:
+            if len(batch) > 1:
+                half = len(batch) // 2
+                await self._run_batch(loop, batch[:half])
+                await self._run_batch(loop, batch[half:])
+                return
+            _fail(batch, EngineUnavailable("out of memory", hint=f"shorten the prompt ({error})"))
+        except HopfixError as error:
+            # One bad row (a state that is not finite, say) must not spoil its batch-mates.
+            if len(batch) > 1:
+                for entry in batch:
+                    await self._run_batch(loop, [entry])
+            else:
+                _fail(batch, error)
+        except asyncio.CancelledError:
+            _fail(batch, EngineUnavailable("the engine was closed"))
+            raise
+        except Exception as error:
+            _fail(batch, error)
+        else:
+            for entry, row in zip(batch, rows, strict=True):
+                if not entry.future.done():
+                    entry.future.set_result(self._result(entry.request, row))
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        width = 0
+        while self._waiting and len(batch) < self.max_rows:
+            entry = self._waiting[0]
+            if entry.future.done():
+                self._waiting.popleft()
+                continue
+            width = max(width, entry.width)
+            if batch and width * (len(batch) + 1) > self.max_tokens:
+                break
+            batch.append(self._waiting.popleft())
+        return batch
+
+    def _generate(self, batch: list[_Waiting]) -> list[Row]:
+        return generate(
+            self.loaded.model,
+            self.loaded.parts,
+            [entry.request for entry in batch],
+            stop=self.loaded.stop_tokens,
+            pad=self.loaded.pad_token,
+            abandoned=lambda row: batch[row].future.cancelled(),
+        )
+
+    def _result(self, request: Pass, row: Row) -> PassResult:
+        decode = self.loaded.decode
+        return PassResult(
+            tokens=tuple(row.tokens),
+            text=decode(row.tokens),
+            logprobs=tuple(row.logprobs),
+            alternatives=tuple(Alternative(token, decode([token]), p) for token, p in row.top),
+            states=tuple(torch.stack(states) for states in row.states),
+            patched=row.patched,
+            prompt_tokens=len(request.prompt),
+            finish_reason="stop" if row.stopped else "length",
+            engine=self.name,
+        )
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for entry in batch:
+        if not entry.future.done():
+            entry.future.set_exception(error)

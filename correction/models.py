@@ -1,0 +1,174 @@
+"""Loading a Hugging Face causal language model with its tokenizer, and the fingerprint that ties a profile to it."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
+from transformers.utils import logging as transformers_logging
+
+from correction.architecture import Blocks
+from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
+
+DEMO = "demo"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready for the custom forward. `name` is what it was asked for by, `folder` where its files are."""
+
+    name: str
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    parts: Blocks
+
+    @cached_property
+    def context(self) -> int:
+        """The most tokens that prompt and answer may have together."""
+        config = self.model.config.get_text_config()
+        for name in ("max_position_embeddings", "n_positions", "seq_length"):
+            if isinstance(limit := getattr(config, name, None), int):
+                return limit
+        return 2048
+
+    @cached_property
+    def stop_tokens(self) -> frozenset[int]:
+        """The one stop rule of every strategy and engine: end of sequence, or a token that breaks the line."""
+        return stop_tokens(self.tokenizer, self.model.generation_config)
+
+    @property
+    def pad_token(self) -> int:
+        """Any valid id: padded positions are masked."""
+        pad = self.tokenizer.pad_token_id
+        return int(pad) if isinstance(pad, int) else min(self.stop_tokens)
+
+    def decode(self, tokens: list[int] | tuple[int, ...]) -> str:
+        """The tokens as text, without special tokens and outer spaces."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Changes when the weights change."""
+        return fingerprint(self.folder)
+
+
+def stop_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: object = None) -> frozenset[int]:
+    """Ids that end an answer: those of the end of sequence and every token whose text breaks the line."""
+    stop: set[int] = set()
+    for end in (tokenizer.eos_token_id, getattr(generation_config, "eos_token_id", None)):
+        stop.update(end if isinstance(end, list) else [end] if isinstance(end, int) else [])
+    pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
+    stop.update(token for token, piece in enumerate(pieces) if "\n" in piece)
+    if not stop:
+        raise UnsupportedModel("the tokenizer has neither an end of sequence nor a line break", hint="set eos_token")
+    return frozenset(stop)
+
+
+def demo_folder() -> Path:
+    """The folder of the bundled demo model."""
+    return Path(str(resources.files("correction") / "demo" / "model"))
+
+
+def demo_profile_folder() -> Path:
+    """The folder of the bundled demo model's profile."""
+    return Path(str(resources.files("correction") / "demo" / "profile"))
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` is the first GPU or else the CPU; raises `InvalidInput` for a device that is not there."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(1, device=resolved)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(
+            f"no such device: {device!r}", hint=f"use cpu, cuda, cuda:N or auto ({reason})", param="device"
+        ) from error
+    if resolved.type == "meta":
+        raise InvalidInput("the device 'meta' holds no weights", hint="use cpu, cuda, cuda:N or auto", param="device")
+    return resolved
+
+
+def resolve_dtype(dtype: str) -> torch.dtype | str:
+    """`auto` is what the model was saved in."""
+    if dtype == "auto":
+        return "auto"
+    if dtype not in DTYPES:
+        raise InvalidInput(f"unknown dtype {dtype!r}", hint=f"choose auto, {', '.join(DTYPES)}", param="dtype")
+    return DTYPES[dtype]
+
+
+def load_model(
+    name: str = DEMO, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+) -> LoadedModel:
+    """Loads a folder, a hub id, or the bundled model (`demo`).
+
+    Raises `ModelNotFound`, `UnsupportedModel` (no causal language model, no fast tokenizer, no block stack) or
+    `InvalidInput` (device, dtype).
+    """
+    torch_device, torch_dtype = resolve_device(device), resolve_dtype(dtype)
+    path = str(demo_folder()) if name == DEMO else name
+    transformers_logging.disable_progress_bar()
+    hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+        config_file = cached_file(path, "config.json")
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(
+            f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
+        ) from error
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModel(f"{name!r} is an encoder-decoder", hint="choose a causal language model", param="model")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"cannot load the tokenizer of {name!r}", hint=_first_line(error), param="model") from error
+    if not tokenizer.is_fast:
+        raise UnsupportedModel(f"{name!r} has no fast tokenizer", hint="a tokenizer.json gives the character offsets")
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
+    model = model.to(torch_device).eval()
+    return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
+
+
+def fingerprint(folder: Path, blocks: int = 64, size: int = 4096) -> str:
+    """SHA-256 over each weight file's header and evenly spaced blocks of its bytes: fast for any size of model.
+
+    It is independent of the dtype and device a model is loaded with. A change confined to bytes between the blocks
+    of a file larger than `blocks * size` could go unseen; retraining or fine-tuning changes nearly all of them.
+    """
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        raise ModelNotFound(f"no weights in {folder}", hint="expected *.safetensors")
+    for file in files:
+        length = file.stat().st_size
+        digest.update(f"{file.name} {length}\n".encode())
+        with file.open("rb") as stream:
+            if file.suffix == ".safetensors":
+                (header,) = struct.unpack("<Q", stream.read(8))
+                digest.update(stream.read(min(header, 1 << 26)))
+            step = max(size, length // blocks)
+            for start in range(0, length, step):
+                stream.seek(start)
+                digest.update(stream.read(size))
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

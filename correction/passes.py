@@ -1,0 +1,123 @@
+"""One pass of a model: a prompt, what to read from it, what to overwrite in it, and how far to generate.
+
+This is all that an engine is asked, and it is plain data: an engine knows nothing of questions, hops or profiles.
+Layers are counted as in the design: k = 0 is what block 1 receives, k = L what the last block gives. Positions are
+token indices of the prompt and may be negative; -1 is its last token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from correction.errors import InvalidInput, PromptTooLong
+from correction.mappings import IDENTITY, Mapping
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Read the hidden state at (layer, position).
+
+    With `follow`, also the states at the positions of the tokens generated after the prompt, in order, as far as they
+    were fed back (the last generated token is not).
+    """
+
+    layer: int
+    position: int = -1
+    follow: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """Overwrite the hidden state at (layer, position) with `mapping(state)`; `state` has shape (width,)."""
+
+    layer: int
+    position: int
+    state: Tensor
+    mapping: Mapping = IDENTITY
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Greedy generation of at most `max_tokens`; stops at the end of sequence or at a line break.
+
+    `top_logprobs` alternatives come with the first token: what a gold-free selection reads.
+    """
+
+    max_tokens: int = 16
+    top_logprobs: int = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One forward pass with generation. `prompt` is token ids."""
+
+    prompt: tuple[int, ...]
+    captures: tuple[Capture, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def plain(self) -> bool:
+        """Whether any engine can run it: nothing to read, nothing to overwrite."""
+        return not self.captures and not self.patches
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A token that could have come first, as text, with its probability."""
+
+    token: int
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class PassResult:
+    """What a pass gave.
+
+    tokens: generated ids without the stop token. logprobs: natural logarithms, one for each generated token.
+    alternatives: the likeliest first tokens, best first. states: one (positions, width) tensor for each capture.
+    patched: how many patches were applied; an engine raises `PatchNotApplied` rather than return fewer than asked.
+    engine: the name of the engine that ran it, which an engine of engines passes on: an answer states it.
+    """
+
+    tokens: tuple[int, ...]
+    text: str
+    logprobs: tuple[float, ...]
+    alternatives: tuple[Alternative, ...]
+    states: tuple[Tensor, ...]
+    patched: int
+    prompt_tokens: int
+    finish_reason: str
+    engine: str
+
+
+def check_pass(request: Pass, depth: int, context: int) -> None:
+    """Raises `InvalidInput` for a pass that a model of `depth` layers and `context` tokens cannot run."""
+    length = len(request.prompt)
+    if length == 0:
+        raise InvalidInput("the prompt is empty", hint="give at least one token", param="prompt")
+    if length + request.sampling.max_tokens > context:
+        raise PromptTooLong(
+            f"the prompt has {length} tokens and {request.sampling.max_tokens} may be generated, "
+            f"but the model's context is {context}",
+            hint="shorten the prompt or lower max_tokens",
+            param="prompt",
+        )
+    sites = [(c.layer, c.position) for c in request.captures] + [(p.layer, p.position) for p in request.patches]
+    for layer, position in sites:
+        if not 0 <= layer <= depth:
+            raise InvalidInput(
+                f"layer {layer} is out of range", hint=f"the model has layers 0 to {depth}", param="layer"
+            )
+        if not -length <= position < length:
+            raise InvalidInput(
+                f"position {position} is out of range",
+                hint=f"the prompt has {length} tokens: {-length} to {length - 1}",
+                param="position",
+            )
+    for capture in request.captures:
+        if capture.follow and capture.position not in (-1, length - 1):
+            raise InvalidInput("only the last position can be followed", hint="use position -1", param="position")

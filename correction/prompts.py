@@ -1,0 +1,92 @@
+"""How text goes to a model: its form, and where the placeholder of a bridge stands in it.
+
+A prompt that ends in a question mark is a question; everything else is a statement to be completed. A base model gets a
+question as `Q: ...` newline `A:` and a statement as it is; a model with a chat template gets either in a user's turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from correction.errors import InvalidInput
+from correction.questions import BLANK
+
+PLACEHOLDER = "x"
+_INSTRUCTIONS = {
+    True: "Answer with the answer only, no explanation.\n",
+    False: "Complete the sentence. Answer with the missing words only, no explanation.\n",
+}
+
+
+def is_question(text: str) -> bool:
+    """Whether the text asks (ends in a question mark) rather than stops before its answer."""
+    return text.rstrip().endswith("?")
+
+
+def as_prompt(text: str) -> str:
+    """The text as a base model is asked it: a cloze stays, a question becomes `Q: ...` newline `A:`."""
+    text = text.strip()
+    return f"Q: {text}\nA:" if is_question(text) else text
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Turns texts into token ids for one tokenizer. `chat` puts them into the tokenizer's chat template."""
+
+    tokenizer: PreTrainedTokenizerBase
+    chat: bool = False
+    placeholder: str = PLACEHOLDER
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase, placeholder: str = PLACEHOLDER) -> Prompts:
+        """Uses the chat template if the tokenizer has one."""
+        return cls(tokenizer, bool(getattr(tokenizer, "chat_template", None)), placeholder)
+
+    def form(self, text: str) -> str:
+        """The text as the model sees it, special tokens aside."""
+        if not self.chat:
+            return as_prompt(text)
+        message = {"role": "user", "content": _INSTRUCTIONS[is_question(text)] + text.strip()}
+        return str(self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text."""
+        return self._ids(self.form(text))[0]
+
+    def encode_raw(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text that is a prompt already: no form, no template."""
+        return tuple(self.tokenizer(text)["input_ids"])
+
+    def encode_blank(self, text: str, width: int = 1) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Token ids of a text whose `{}` became `width` placeholder tokens, and the indices of these.
+
+        The indices come from character offsets. Raises `InvalidInput` where the tokenizer merges the placeholder with
+        its neighbours.
+        """
+        placeholders = " ".join([self.placeholder] * width)
+        formed = self.form(text)
+        start = formed.index(BLANK)
+        formed = formed.replace(BLANK, placeholders)
+        ids, offsets = self._ids(formed)
+        sites: list[int] = []
+        for index, (first, last) in enumerate(offsets):
+            piece = formed[first:last]
+            first += len(piece) - len(piece.lstrip())
+            if first < last and first < start + len(placeholders) and last > start:
+                if piece.strip() != self.placeholder:
+                    break
+                sites.append(index)
+        if len(sites) != width:
+            raise InvalidInput(
+                f"the tokenizer does not keep the placeholder {self.placeholder!r} in {text!r} as one token",
+                hint="choose another placeholder, or put spaces around {}",
+                param="hop2",
+            )
+        return ids, tuple(sites)
+
+    def _ids(self, formed: str) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
+        # A chat template writes its own special tokens.
+        encoded = self.tokenizer(formed, return_offsets_mapping=True, add_special_tokens=not self.chat)
+        return tuple(encoded["input_ids"]), list(encoded["offset_mapping"])

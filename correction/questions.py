@@ -1,0 +1,73 @@
+"""A question, and its two hops once they are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from correction.errors import InvalidInput
+
+BLANK = "{}"
+
+
+@dataclass(frozen=True)
+class Hops:
+    """Hop 1 asks for the bridge; hop 2 holds `{}` exactly once, where the bridge goes. Clozes or questions."""
+
+    hop1: str
+    hop2: str
+
+    def __post_init__(self) -> None:
+        if not self.hop1.strip():
+            raise InvalidInput(
+                "hop1 is empty", hint="give the statement or question whose answer is the bridge", param="hop1"
+            )
+        if (count := self.hop2.count(BLANK)) != 1:
+            raise InvalidInput(
+                f"hop2 has {count} blanks",
+                hint="write {} exactly once, where the bridge goes, as in 'The currency of {} is'",
+                param="hop2",
+            )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the text, its hops if given, and a cloze of the whole (`direct`) if given.
+
+    At least `text` or `hops` must be there.
+    """
+
+    text: str = ""
+    hops: Hops | None = None
+    direct: str | None = None
+    id: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() and self.hops is None:
+            raise InvalidInput("the question is empty", hint="give 'question', or 'hop1' and 'hop2'", param="question")
+
+    @classmethod
+    def from_fields(
+        cls,
+        question: str | None = None,
+        hop1: str | None = None,
+        hop2: str | None = None,
+        direct: str | None = None,
+        id: str | None = None,
+    ) -> Question:
+        """From the fields of a question file or request; raises `InvalidInput` naming the field that is wrong."""
+        if (hop1 is None) != (hop2 is None):
+            missing = "hop1" if hop1 is None else "hop2"
+            raise InvalidInput(f"{missing} is missing", hint="give both hops or neither", param=missing)
+        hops = Hops(hop1, hop2) if hop1 is not None and hop2 is not None else None
+        return cls(question or "", hops, direct, id)
+
+    @property
+    def direct_text(self) -> str:
+        """What is put to the model for a plain answer: the cloze if given, else the question, else the joined hops."""
+        if self.direct:
+            return self.direct
+        if self.text.strip():
+            return self.text
+        assert self.hops is not None
+        inner = self.hops.hop1.strip().removesuffix(" is")
+        return self.hops.hop2.replace(BLANK, inner[:1].lower() + inner[1:])

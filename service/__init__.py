@@ -1,0 +1,1 @@
+"""HTTP and the command: schemas, settings, metrics. Knows nothing of torch."""

@@ -1,0 +1,113 @@
+"""The application: routes, error handlers, and a corrector that is loaded while /health already answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Depends, FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from correction.errors import HopfixError
+from service.errors import body, error_body, error_headers, rule_for
+from service.middleware import Observe
+from service.readiness import load, replay
+from service.routes import answer, health, models, openai
+from service.schemas import ErrorBody
+from service.security import authorise
+from service.settings import Settings
+from service.state import State
+
+if TYPE_CHECKING:
+    from correction.corrector import Corrector
+
+_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    corrector: Corrector | None = None,
+    *,
+    on_failed_load: Callable[[HopfixError], None] | None = None,
+) -> FastAPI:
+    """The service for these settings. A corrector that is given stays the caller's to close.
+
+    `on_failed_load` hears of a model that cannot be loaded: the process that serves may want to end.
+    """
+    state = State(settings)
+
+    async def prepare() -> None:
+        opened = corrector
+        try:
+            opened = opened or await load(settings)
+            state.waiting_for = "the profile's questions are being replayed"
+            reason = await replay(opened)
+            if reason is None:
+                state.open(opened)
+                log.info("ready: %s", settings.model_name)
+                await asyncio.Event().wait()  # holds the engine until the service ends
+            state.waiting_for = reason
+            log.error("not ready: %s", reason)
+        except HopfixError as error:
+            state.waiting_for = str(error)
+            log.error("%s", error)
+            if on_failed_load is not None:
+                on_failed_load(error)
+        except Exception as error:
+            state.waiting_for = "the model could not be loaded; the server's log says why"
+            log.exception("loading failed")
+            if on_failed_load is not None:
+                on_failed_load(HopfixError(f"loading failed ({type(error).__name__})", hint="see the log"))
+        finally:
+            if opened is not None and corrector is None:
+                await opened.engine.close()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        preparing = asyncio.create_task(prepare())
+        yield
+        preparing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await preparing
+
+    app = FastAPI(
+        title="hopfix",
+        version=version("hopfix"),
+        summary="Corrects a language model's two-hop reasoning from inside the model.",
+        lifespan=lifespan,
+        docs_url=None,  # both pages load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.hopfix = state
+    app.add_middleware(Observe, metrics=state.metrics)
+    app.add_exception_handler(HopfixError, _hopfix_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.include_router(health.router)
+    for router in (answer.router, openai.router, models.router):
+        app.include_router(router, dependencies=[Depends(authorise)], responses=_ERRORS)
+    return app
+
+
+async def _hopfix_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HopfixError)
+    return JSONResponse(error_body(error), rule_for(error).status, error_headers(error))
+
+
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    """What the router refuses: an unknown path, a method that a path does not have."""
+    assert isinstance(error, HTTPException)
+    match error.status_code:
+        case 404:
+            message, code = f"no such path: {request.url.path}", "not_found"
+        case 405:
+            message, code = f"{request.url.path} does not take {request.method}", "method_not_allowed"
+        case _:
+            message, code = str(error.detail), "refused"
+    return JSONResponse(body(message, "invalid_request_error", code, None), error.status_code, error.headers)

@@ -1,0 +1,1 @@
+"""Subcommands of `hopfix`, a module each, found through the entry points of pyproject.toml."""

@@ -1,0 +1,53 @@
+"""Around every request: its id, its time and status in the metrics, and a plain 500 for what nobody foresaw."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import unexpected
+from service.metrics import Metrics
+
+log = logging.getLogger(__name__)
+HEADER = "X-Request-ID"
+
+
+class Observe:
+    """Pure ASGI. The id is in the response's header, in the log, and in the scope's state for the routes."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app = app
+        self.metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_marked(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_marked)
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if status == 0:
+                await JSONResponse(unexpected(request_id), 500)(scope, receive, send_marked)
+        finally:
+            # The route's pattern, never the path itself: a label for each path that was tried would fill the memory.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self.metrics.requests.labels(route, str(status or 499)).inc()
+            self.metrics.seconds.labels(route).observe(time.perf_counter() - started)

@@ -1,0 +1,30 @@
+"""For operators: alive, ready, and numbers. Open without a key, as probes have none."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from service.metrics import CONTENT_TYPE
+from service.state import Shared
+
+router = APIRouter()
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/ready")
+async def ready(state: Shared) -> dict[str, str]:
+    """Questions can be answered; 503 with the reason until then."""
+    state.corrector()
+    return {"status": "ready", "model": state.settings.model_name}
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(state: Shared) -> Response:
+    """Prometheus' text format."""
+    return Response(state.metrics.text(), media_type=CONTENT_TYPE)

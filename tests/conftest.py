@@ -1,0 +1,106 @@
+"""Shared, expensive things: the demo model is loaded once, small random models of real architectures are made once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    GPT2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    OPTConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+)
+
+from correction.corrector import Corrector
+from correction.engines import HFEngine
+from correction.models import LoadedModel, demo_profile_folder, load_model
+from correction.passes import Pass, PassResult
+from correction.profile import Profile
+
+SHAPE = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+NORMAL = {**SHAPE, "intermediate_size": 48, "max_position_embeddings": 64}
+CONFIGS: dict[str, PreTrainedConfig] = {
+    "llama": LlamaConfig(**NORMAL, tie_word_embeddings=True),
+    "qwen3": Qwen3Config(**NORMAL, num_key_value_heads=2, head_dim=8),
+    "gemma2": Gemma2Config(**NORMAL, num_key_value_heads=2, head_dim=8, sliding_window=8),  # scaled embeddings
+    "gpt_neox": GPTNeoXConfig(**NORMAL),  # parallel blocks, untied embeddings
+    "gpt2": GPT2Config(vocab_size=97, n_embd=32, n_layer=3, n_head=4, n_positions=64),  # learned positions
+    "opt": OPTConfig(
+        **SHAPE, ffn_dim=48, max_position_embeddings=64, word_embed_proj_dim=32, pad_token_id=1, eos_token_id=2
+    ),
+}
+
+
+@pytest.fixture(scope="session", params=sorted(CONFIGS))
+def random_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """A small model with random weights, of each architecture in turn."""
+    torch.manual_seed(0)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(CONFIGS[request.param]).eval()
+    for parameter in model.parameters():  # the usual initialisation is too small to tell states apart
+        if parameter.dim() > 1:
+            parameter.data.normal_(0, 0.15)
+    model.tie_weights()
+    return model
+
+
+@pytest.fixture(scope="session")
+def demo() -> LoadedModel:
+    """The bundled model, on the CPU in float32."""
+    return load_model("demo", device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def demo_profile() -> Profile:
+    return Profile.load(demo_profile_folder())
+
+
+class Asked:
+    """A corrector for plain test functions: an engine and an event loop of its own for every call."""
+
+    def __init__(self, loaded: LoadedModel, profile: Profile | None = None) -> None:
+        self.loaded = loaded
+        self.profile = profile
+
+    def run(self, passes: Iterable[Pass]) -> list[PassResult]:
+        """The results of passes that arrive together; an error is raised."""
+
+        async def all_of(corrector: Corrector) -> Sequence[PassResult]:
+            return await asyncio.gather(*(corrector.engine.run(p) for p in passes))
+
+        return list(self(all_of))
+
+    def __call__(self, ask):  # type: ignore[no-untyped-def]
+        """`ask(corrector)` awaited."""
+
+        async def go():  # type: ignore[no-untyped-def]
+            engine = HFEngine(self.loaded)
+            try:
+                return await ask(Corrector(self.loaded, engine, self.profile))
+            finally:
+                await engine.close()
+
+        return asyncio.run(go())
+
+
+@pytest.fixture(scope="session")
+def asked(demo: LoadedModel, demo_profile: Profile) -> Asked:
+    """The demo model with its profile."""
+    return Asked(demo, demo_profile)
+
+
+@pytest.fixture
+def other_model(tmp_path: Path, demo: LoadedModel) -> Path:
+    """A folder with the demo's architecture and tokenizer and other weights."""
+    torch.manual_seed(7)
+    AutoModelForCausalLM.from_config(demo.model.config).save_pretrained(tmp_path / "other")
+    demo.tokenizer.save_pretrained(tmp_path / "other")
+    return tmp_path / "other"

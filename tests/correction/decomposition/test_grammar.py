@@ -1,0 +1,96 @@
+"""Two hops read from wordings that were written down before the grammar was, by someone who never saw it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from correction.decomposition import split_question
+from correction.questions import BLANK, Hops
+from eval.demo_world.questions import demo_questions
+
+DATA = Path(__file__).parents[2] / "data"
+
+
+def records(name: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"[\w-]+", text.lower()))
+
+
+def is_right(hops: Hops | None, record: dict[str, object]) -> bool:
+    """Hop 1 keeps the subject and the inner words and no outer one; hop 2 the outer words, `{}`, and none of hop 1's."""
+    if hops is None:
+        return False
+    subject, inner, outer = str(record["subject"]).lower(), set(record["inner"]), set(record["outer"])  # type: ignore[call-overload]
+    first, second = words(hops.hop1), words(hops.hop2)
+    return (
+        subject in hops.hop1.lower()
+        and inner <= first
+        and not outer & first
+        and outer <= second
+        and not inner & second
+        and subject not in hops.hop2.lower()
+        and hops.hop2.count(BLANK) == 1
+    )
+
+
+def test_held_out_wordings() -> None:
+    records_ = records("decomposition_wordings.jsonl")
+    wrong = [r["question"] for r in records_ if not is_right(split_question(str(r["question"])), r)]
+    assert len(wrong) <= 0.05 * len(records_), wrong
+
+
+def test_what_is_not_two_hop_is_not_split() -> None:
+    split = [r["question"] for r in records("not_two_hop.jsonl") if split_question(str(r["question"])) is not None]
+    assert len(split) <= 2, split
+
+
+def test_own_wordings() -> None:
+    questions = demo_questions("test", 600)
+    wrong = []
+    for question in questions:
+        hops = split_question(question.question)
+        if hops is None or hops.hop1 != question.hop1:
+            wrong.append(question.question)
+    assert len(wrong) <= 0.01 * len(questions), wrong
+
+
+@pytest.mark.parametrize(
+    ("question", "hop1", "hop2"),
+    [
+        (
+            "What is the currency of the country where Kruger National Park is located?",
+            "The country where Kruger National Park is located is",
+            "The currency of {} is",
+        ),
+        ("Who runs the company that makes the iPhone?", "The company that makes the iPhone is", "Who runs {}?"),
+        ("What is Dune's author's birth year?", "The author of Dune is", "{}'s birth year is"),
+        ("When was the director of Jaws born?", "The director of Jaws is", "When was {} born?"),
+        (
+            "For the country in which Mount Fuji lies, name the capital",
+            "The country in which Mount Fuji lies is",
+            "The capital of {} is",
+        ),
+        (
+            "The person who wrote Dune was born in the city of",
+            "The person who wrote Dune is",
+            "{} was born in the city of",
+        ),
+        ("Who is the CEO of the PlayStation's maker?", "The maker of the PlayStation is", "The CEO of {} is"),
+        ("who founded the company behind the playstation", "The company behind the playstation is", "Who founded {}?"),
+    ],
+)
+def test_shapes(question: str, hop1: str, hop2: str) -> None:
+    assert split_question(question) == Hops(hop1, hop2)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "?", "{}", "{} {}", "a" * 5000, "the of the of the", "\u0000", "''s's's"])
+def test_nonsense_is_not_split_and_raises_nothing(text: str) -> None:
+    hops = split_question(text)
+    assert hops is None or BLANK in hops.hop2

@@ -1,0 +1,241 @@
+"""vLLM gives what the custom forward gives, and the engine of both says truly which of them it was.
+
+One start of vLLM serves the whole file; the last test kills it. What needs no vLLM runs everywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from correction.engines.hf import HFEngine
+from correction.engines.split import SplitEngine
+from correction.engines.vllm import VLLMEngine
+from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
+from correction.models import LoadedModel, load_model
+from correction.passes import Capture, Pass, Patch, Sampling
+from correction.prompts import Prompts
+
+# What vLLM 0.32 and the torch it brings do on import, at the start and at the shutdown.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
+]
+
+PARKS = ("Kruger", "Yellowstone", "Theth", "Wakhan", "Serengeti", "Banff", "Fuji", "Abisko")
+COUNTRIES = ("South Africa", "Albania", "Japan", "Canada", "Kenya", "Norway", "Peru", "Poland")
+
+
+def missing() -> str:
+    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        return f"vLLM is tested on Linux x86-64, this is {sys.platform} {platform.machine()}"
+    return "" if importlib.util.find_spec("vllm") else "vLLM is not installed: make vllm"
+
+
+@pytest.fixture(scope="module")
+def loaded() -> LoadedModel:
+    return load_model(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def hf(loaded: LoadedModel, runner: asyncio.Runner) -> Iterator[HFEngine]:
+    engine = HFEngine(loaded)
+    yield engine
+    runner.run(engine.close())
+
+
+@pytest.fixture(scope="module")
+def stdout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("vllm") / "stdout"
+
+
+@pytest.fixture(scope="module")
+def vllm(loaded: LoadedModel, runner: asyncio.Runner, stdout: Path) -> Iterator[VLLMEngine]:
+    if reason := missing():
+        pytest.skip(reason)
+    engine = VLLMEngine(loaded)
+    # As talkative as it can be, with a file for the standard output that its processes inherit.
+    saved = os.dup(1)
+    with stdout.open("wb") as file, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_LOGGING_LEVEL", "INFO")
+        environment = dict(os.environ)
+        os.dup2(file.fileno(), 1)
+        try:
+            runner.run(engine.start())
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+        assert dict(os.environ) == environment
+    yield engine
+    runner.run(engine.close())
+
+
+@pytest.fixture(scope="module")
+def prompts(loaded: LoadedModel) -> list[tuple[int, ...]]:
+    texts = [f"The country where {park} National Park is located is" for park in PARKS]
+    texts += [f"The currency of {country} is" for country in COUNTRIES]
+    texts += [f"The currency of the country where {park} National Park is located is" for park in PARKS]
+    encode = Prompts.of(loaded.tokenizer).encode
+    return [encode(text) for text in texts]
+
+
+async def together(engine: HFEngine | VLLMEngine, passes: list[Pass]) -> list:
+    return await asyncio.gather(*(engine.run(request) for request in passes))
+
+
+def assert_same(ours: list, theirs: list) -> None:
+    assert len(ours) == len(theirs) > 0
+    for a, b in zip(ours, theirs, strict=True):
+        assert (a.tokens, a.text, a.finish_reason) == (b.tokens, b.text, b.finish_reason)
+        assert (a.prompt_tokens, a.states, a.patched) == (b.prompt_tokens, b.states, b.patched)
+        assert a.logprobs == pytest.approx(b.logprobs, abs=1e-3)
+        assert [(x.token, x.text) for x in a.alternatives] == [(x.token, x.text) for x in b.alternatives]
+        ours_first, theirs_first = ([x.probability for x in result.alternatives] for result in (a, b))
+        assert ours_first == pytest.approx(theirs_first, abs=1e-4)
+        assert (a.engine, b.engine) == ("vllm", "hf")
+
+
+# -- without vLLM -----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_named_when_not_installed(loaded, monkeypatch):
+    for name in ("vllm", "vllm.engine.arg_utils"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(EngineUnavailable, match=r"make vllm.*hopfix\[vllm\]") as caught:
+        asyncio.run(VLLMEngine(loaded).start())
+    assert caught.value.retryable
+
+
+def test_it_refuses_what_it_cannot_do(loaded, prompts):
+    engine, state = VLLMEngine(loaded), torch.zeros(loaded.model.config.hidden_size)
+    for request, error in (
+        (Pass(prompts[0], patches=(Patch(0, -1, state),)), PatchNotApplied),
+        (Pass(prompts[0], captures=(Capture(1),)), InvalidInput),
+        (Pass(()), InvalidInput),
+        (Pass(prompts[0], sampling=Sampling(loaded.context)), InvalidInput),
+        (Pass(prompts[0]), EngineUnavailable),  # it was not started
+    ):
+        with pytest.raises(error):
+            asyncio.run(engine.run(request))
+
+
+def test_the_custom_forward_stands_in_for_a_vllm_that_is_not_there(loaded, prompts, hf, runner, caplog):
+    split = SplitEngine(hf, VLLMEngine(loaded))
+    results = [runner.run(split.run(Pass(prompts[0]))) for _ in range(2)]
+    assert [result.engine for result in results] == ["hf", "hf"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+# -- with vLLM --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.vllm
+def test_both_engines_give_the_same(vllm, hf, runner, prompts):
+    passes = [Pass(prompt) for prompt in prompts]
+    assert len(passes) == 24
+    theirs = runner.run(together(hf, passes))
+    assert_same([runner.run(vllm.run(request)) for request in passes], theirs)
+    assert_same(runner.run(together(vllm, passes)), theirs)
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("sampling", [Sampling(0), Sampling(1), Sampling(3, 0), Sampling(2, 10**6)])
+def test_both_engines_read_sampling_alike(vllm, hf, runner, prompts, sampling):
+    passes = [Pass(prompt, sampling=sampling) for prompt in prompts[::8]]
+    ours, theirs = runner.run(together(vllm, passes)), runner.run(together(hf, passes))
+    if sampling.top_logprobs > 100:  # far down the list neighbours may change places
+        ours, theirs = ([replace(r, alternatives=r.alternatives[:5]) for r in results] for results in (ours, theirs))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.vllm
+def test_the_stop_rule_is_that_of_the_model(vllm, hf, runner, prompts, monkeypatch):
+    plain = runner.run(vllm.run(Pass(prompts[0], sampling=Sampling(8))))
+    assert not {*plain.tokens} & vllm.loaded.stop_tokens
+    stricter = replace(vllm.loaded)
+    last = max(plain.tokens, key=plain.tokens.index)
+    vars(stricter)["stop_tokens"] = frozenset({last})
+    monkeypatch.setattr(vllm, "loaded", stricter)
+    stopped = runner.run(vllm.run(Pass(prompts[0], sampling=Sampling(8))))
+    assert stopped.tokens == plain.tokens[: plain.tokens.index(last)]
+    assert stopped.finish_reason == "stop"
+    # The end of sequence is no exception: only the stop tokens end a pass.
+    unending = runner.run(HFEngine(stricter).run(Pass(prompts[1], sampling=Sampling(8))))
+    assert_same([runner.run(vllm.run(Pass(prompts[1], sampling=Sampling(8))))], [unending])
+
+
+@pytest.mark.vllm
+def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts):
+    async def cancel() -> tuple[int, str]:
+        unfinished = vllm._engine.output_processor.get_num_unfinished_requests
+        task = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
+        while not unfinished():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return unfinished(), (await vllm.run(Pass(prompts[0]))).engine
+
+    assert runner.run(cancel()) == (0, "vllm")
+
+
+@pytest.mark.vllm
+def test_a_token_that_is_none_is_refused(vllm, runner, prompts):
+    with pytest.raises(InvalidInput):
+        runner.run(vllm.run(Pass((10**7,))))
+    assert runner.run(vllm.run(Pass(prompts[0]))).engine == "vllm"
+
+
+@pytest.mark.vllm
+def test_the_split_engine_routes_by_what_a_pass_needs(vllm, hf, runner, prompts, monkeypatch):
+    split = SplitEngine(hf, vllm)
+    state = torch.zeros(vllm.loaded.model.config.hidden_size)
+    captured = runner.run(split.run(Pass(prompts[0], captures=(Capture(1),))))
+    patched = runner.run(split.run(Pass(prompts[0], patches=(Patch(1, -1, state),))))
+    plain = runner.run(split.run(Pass(prompts[0])))
+    assert (captured.engine, patched.engine, plain.engine) == ("hf", "hf", "vllm")
+    assert (len(captured.states), patched.patched) == (1, 1)
+    monkeypatch.setattr(vllm, "context", len(prompts[0]))  # a cache too small for the pass
+    assert runner.run(split.run(Pass(prompts[0]))).engine == "hf"
+
+
+@pytest.mark.vllm
+def test_vllm_and_its_processes_write_nothing_to_standard_output(vllm, stdout):
+    assert stdout.read_bytes() == b""
+
+
+@pytest.mark.vllm
+def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, runner, prompts):
+    split = SplitEngine(hf, vllm)
+
+    async def kill() -> tuple[object, object]:
+        in_flight = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
+        await asyncio.sleep(0)
+        for process in multiprocessing.active_children():
+            process.kill()
+        await asyncio.wait([in_flight], timeout=30)
+        return in_flight.exception(), await split.run(Pass(prompts[0]))
+
+    error, result = runner.run(kill())
+    assert isinstance(error, EngineUnavailable)
+    assert error.retryable
+    assert result.engine == "hf"
+    with pytest.raises(EngineUnavailable):
+        runner.run(vllm.run(Pass(prompts[0])))

@@ -1,0 +1,48 @@
+"""Settings come from HOPFIX_* variables, and flags win over them."""
+
+from __future__ import annotations
+
+import pytest
+
+from correction.errors import InvalidInput
+from service.settings import Settings
+
+
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPFIX_PORT", "9000")
+    assert Settings.read().port == 9000
+    assert Settings.read(port=9001).port == 9001
+    assert Settings.read(port=None).port == 9000
+
+
+def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPFIX_API_KEY", "")
+    assert Settings.read().api_key is None
+
+
+def test_a_wrong_value_names_its_flag_and_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOPFIX_MAX_IN_FLIGHT", "many")
+    with pytest.raises(InvalidInput, match="--max-in-flight or HOPFIX_MAX_IN_FLIGHT"):
+        Settings.read()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])
+def test_other_machines_need_a_key_or_insecure(host: str) -> None:
+    with pytest.raises(InvalidInput, match="--insecure"):
+        Settings.read(host=host)
+    Settings.read(host=host, api_key="key")
+    Settings.read(host=host, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_this_machine_does_not(host: str) -> None:
+    Settings.read(host=host)
+
+
+def test_the_key_is_masked() -> None:
+    assert "hush" not in str(list(Settings.read(api_key="hush")))
+
+
+def test_a_full_list_must_fit_in_flight() -> None:
+    with pytest.raises(InvalidInput, match="could never be answered"):
+        Settings.read(max_in_flight=10, max_questions=11)
