@@ -164,7 +164,7 @@ class Corrector:
             return await self._patched(question, hops, choice or self.patched_choice, "patched", trace, span=False)
         if strategy == "hard_token":
             hard = Choice(self.loaded.parts.depth, 0, "hard_token")
-            return await self._patched(question, hops, hard, "hard_token", trace, span=False)
+            return await self._patched(question, hops, hard, "hard_token", trace, span=True)
         return await self._patched(question, hops, choice or self.choice, "deployed", trace, span=True)
 
     async def _direct(self, question: Question, trace: _Trace) -> Answer:
@@ -194,8 +194,8 @@ class Corrector:
     ) -> Answer:
         """Hop 1's states, mapped and written over hop 2's placeholders.
 
-        With `span` one placeholder and state for each token of the bridge, else the first alone: a single state
-        predicts a single token. Only `deployed` uses spans, and falls back.
+        With `span` one placeholder and state for each token of the bridge, else the first alone, as in the paper: a
+        single state predicts a single token. Only `deployed` falls back.
         """
         read = await self._read_bridge(hops, choice.source_layer, trace)
         assert read.states is not None
@@ -227,7 +227,7 @@ class Corrector:
         if not read.finished:
             return f"hop 1 did not end within {self.max_tokens} tokens"
         if len(read.tokens) > self.max_bridge_tokens:
-            return f"the bridge has {len(read.tokens)} tokens, the profile was calibrated on at most {self.max_bridge_tokens}"
+            return f"the bridge has {len(read.tokens)} tokens, calibrated were at most {self.max_bridge_tokens}"
         if read.bridge.probability < self.min_bridge_probability:
             return (
                 f"the bridge's probability {read.bridge.probability:.3f} is below "

@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
+from correction.passes import ModelShape
 
 DEMO = "demo"
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -39,6 +40,12 @@ class LoadedModel:
             if isinstance(limit := getattr(config, name, None), int):
                 return limit
         return 2048
+
+    @cached_property
+    def shape(self) -> ModelShape:
+        """What passes are checked against."""
+        vocabulary, width = self.model.get_input_embeddings().weight.shape
+        return ModelShape(self.parts.depth, width, vocabulary)
 
     @cached_property
     def stop_tokens(self) -> frozenset[int]:

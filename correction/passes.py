@@ -16,6 +16,15 @@ from correction.mappings import IDENTITY, Mapping
 
 
 @dataclass(frozen=True)
+class ModelShape:
+    """L blocks, the width of a hidden state, and the number of token ids."""
+
+    depth: int
+    width: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
 class Capture:
     """Read the hidden state at (layer, position).
 
@@ -94,8 +103,9 @@ class PassResult:
     engine: str
 
 
-def check_pass(request: Pass, depth: int, context: int) -> None:
-    """Raises `InvalidInput` for a pass that a model of `depth` layers and `context` tokens cannot run."""
+def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
+    """Raises `InvalidInput` for a pass that a model of this shape cannot run within `context` tokens."""
+    depth = shape.depth
     length = len(request.prompt)
     if length == 0:
         raise InvalidInput("the prompt is empty", hint="give at least one token", param="prompt")
@@ -106,6 +116,19 @@ def check_pass(request: Pass, depth: int, context: int) -> None:
             hint="shorten the prompt or lower max_tokens",
             param="prompt",
         )
+    if not all(0 <= token < shape.vocabulary for token in request.prompt):
+        raise InvalidInput(
+            "the prompt has a token that the model does not know",
+            hint=f"ids go to {shape.vocabulary - 1}",
+            param="prompt",
+        )
+    for patch in request.patches:
+        if patch.state.shape != (shape.width,):
+            raise InvalidInput(
+                f"a state of shape {tuple(patch.state.shape)} does not fit",
+                hint=f"the model's states have the width {shape.width}",
+                param="state",
+            )
     sites = [(c.layer, c.position) for c in request.captures] + [(p.layer, p.position) for p in request.patches]
     for layer, position in sites:
         if not 0 <= layer <= depth:

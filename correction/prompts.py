@@ -71,9 +71,9 @@ class Prompts:
         formed = formed.replace(BLANK, placeholders)
         ids, offsets = self._ids(formed)
         sites: list[int] = []
-        for index, (first, last) in enumerate(offsets):
-            piece = formed[first:last]
-            first += len(piece) - len(piece.lstrip())
+        for index, (begin, last) in enumerate(offsets):
+            piece = formed[begin:last]
+            first = begin + len(piece) - len(piece.lstrip())  # some tokenizers count the space before a word
             if first < last and first < start + len(placeholders) and last > start:
                 if piece.strip() != self.placeholder:
                     break

@@ -1,4 +1,4 @@
-"""Chooses a profile for a model from calibration questions: sites, mapping and thresholds, never seeing a test question.
+"""Chooses a profile for a model from calibration questions: sites, mapping, thresholds. It sees no test question.
 
 Every candidate runs on every calibration question once; cross-validation over bridges then says what a choice made
 this way is worth on bridges it was not made on.

@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 def marks(step: str, question: str) -> set[str]:
     """What tells a sub-question in the question: its names, or else its words of more than three letters."""
-    said = words(step.split(">>")[0])[0 if ">>" in step else 1 :]
+    said = words(step.split(">>", maxsplit=1)[0])[0 if ">>" in step else 1 :]
     capitalised = {word.lower() for word in said if word[:1].isupper()}
     in_question = {word.lower() for word in words(question)}
     return (capitalised & in_question) or ({word.lower() for word in said if len(word) > 3} & in_question)
@@ -43,7 +43,9 @@ def is_right(hops: Hops | None, record: dict[str, Any]) -> bool:
 def main(path: Path) -> None:
     """Prints how many two-hop questions there are, were split, and were split right."""
     text = path.read_text(encoding="utf-8")
-    records: Iterable[dict[str, Any]] = json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
+    records: Iterable[dict[str, Any]] = (
+        json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
+    )
     two_hop = [record for record in records if record["id"].startswith("2hop")]
     splits = [split_question(record["question"]) for record in two_hop]
     right = sum(is_right(hops, record) for hops, record in zip(splits, two_hop, strict=True))

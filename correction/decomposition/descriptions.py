@@ -17,6 +17,7 @@ from correction.decomposition.lexicon import (
     PARTICIPLES,
     PREPOSITIONS,
     RELATIVES,
+    ROLES,
     VERBS,
     WH,
     is_possessive,
@@ -28,13 +29,13 @@ from correction.decomposition.words import Words, clause_end, object_end
 class Description:
     """Characters [start, end) of the question, and the same as a noun phrase that can begin hop 1.
 
-    `named`: a name stands in it, which makes it likelier to be the one that is meant.
+    `likely`: a name stands in it and its head is a role, or at least one of them: "the son of man" is a title.
     """
 
     start: int
     end: int
     phrase: str
-    named: bool
+    likely: int
 
 
 def descriptions(text: str) -> list[Description]:
@@ -50,7 +51,7 @@ def _of_or_clause(text: str, words: Words, start: int) -> Description | None:
     if words.bare[start] in ("whoever", "whichever") and start + 1 < len(words):
         noun = start + (words.bare[start] == "whichever")
         end = clause_end(words, noun + 1, subject_relative=True)
-        return None if end is None else _described(text, words, start, end)
+        return None if end is None else _described(text, words, start, end, noun)
     # "dial code of country where ...": a telegram leaves the article out.
     telegram = start > 0 and words.bare[start - 1] == "of" and words.plain(start) and _relates(words, start + 1)
     if not telegram and (words.bare[start] not in ("the", "a", "an") or (words.name[start] and start > 0)):
@@ -92,14 +93,18 @@ def _of_or_clause(text: str, words: Words, start: int) -> Description | None:
         return None
     if end is None or end <= head + 1:
         return None
-    return _described(text, words, start, end)
+    return _described(text, words, start, end, noun if words.finite(head) else head - 1)
+
+
+def _likely(words: Words, start: int, end: int, head: int) -> int:
+    return any(words.name[start:end]) + (words.bare[head] in ROLES)
 
 
 def _relates(words: Words, index: int) -> bool:
     return index < len(words) and words.bare[index] in RELATIVES
 
 
-def _described(text: str, words: Words, start: int, end: int) -> Description:
+def _described(text: str, words: Words, start: int, end: int, head: int) -> Description:
     first, last = words.matches[start].start(), words.matches[end - 1].end()
     phrase = text[first:last]
     phrase = re.sub(r"^(?:The|A|An|a|an)\b", "the", phrase)
@@ -107,7 +112,7 @@ def _described(text: str, words: Words, start: int, end: int) -> Description:
     phrase = re.sub(r"^whichever (\S+)", r"the \1 that", phrase, flags=re.I)
     if not phrase.startswith("the "):
         phrase = f"the {phrase}"
-    return Description(first, last, phrase, any(words.name[start:end]))
+    return Description(first, last, phrase, _likely(words, start, end, head))
 
 
 def _possessive(text: str, words: Words, index: int) -> Description | None:
@@ -142,7 +147,7 @@ def _possessive(text: str, words: Words, index: int) -> Description | None:
         stripped = re.sub(r"(?:'s|’s|['’])$", "", noun)
         noun_end -= len(noun) - len(stripped)
         noun = stripped
-    return Description(first, noun_end, f"the {noun} of {owner}", any(words.name[start : index + 1]))
+    return Description(first, noun_end, f"the {noun} of {owner}", _likely(words, start, index + 1, end - 1))
 
 
 def _belongs_to_owner(words: Words, index: int) -> bool:
@@ -156,4 +161,4 @@ def _belongs_to_owner(words: Words, index: int) -> bool:
     if word in ("the", "a", "an"):
         return True
     # Words in lower case belong to the owner only where nothing is capitalised at all.
-    return not any(words.name) and word not in VERBS
+    return not any(words.name) and word not in VERBS | ROLES

@@ -1,9 +1,9 @@
 """Reads the two hops of a question from its grammar.
 
-A two-hop question holds a *description*: a noun phrase that names the bridge through another entity ("the country where
-Kruger National Park is located", "the author of Dune", "Dune's author"). The innermost description is hop 1; what
-remains, with `{}` in its place, is hop 2, if it still asks for something. Shapes, not relations: nothing here knows what
-a currency is.
+A two-hop question holds a *description*: a noun phrase that names the bridge through another entity ("the country
+where Kruger National Park is located", "the author of Dune", "Dune's author"). The innermost description is hop 1; what
+remains, with `{}` in its place, is hop 2, if it still asks for something. Shapes, not relations: nothing here knows
+what a currency is.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _POLITE = re.compile(
     r"^(?:please|hey|hi|hello|ok|okay|so|well|now|quick question|question)\b[,:]?\s+|[,]?\s*\bplease\b(?=\W*$)", re.I
 )
 _REQUEST = re.compile(
-    r"^(?:(?:can|could|would|will) you (?:please )?)?(?:please )?(?:tell me|let me know|give me|give|name|state|identify"
-    r"|find|say|list|provide|specify|determine|i(?:'d| would) like to know|i want to know|i wonder|do you know|any idea)"
-    r"\s+",
+    r"^(?:(?:can|could|would|will) you (?:please )?)?(?:please )?"
+    r"(?:tell me|let me know|give me|give|name|state|identify|find|say|list|provide|specify|determine"
+    r"|i(?:'d| would) like to know|i want to know|i wonder|do you know|any idea)\s+",
     re.I,
 )
 # What remains asks for nothing but the description itself.
@@ -42,7 +42,7 @@ def split_question(question: str) -> Hops | None:
     if clauses is not None:
         return clauses
     asks = question.rstrip().endswith("?") or _starts_question(text)
-    for description in sorted(descriptions(text), key=lambda d: (not d.named, d.end - d.start, -d.start)):
+    for description in sorted(descriptions(text), key=lambda d: (-d.likely, d.end - d.start, -d.start)):
         for read in (description, _without_preposition(description)):
             if read is not None:
                 hop2 = _second_hop(f"{text[: read.start]}{BLANK}{text[read.end :]}", asks=asks)
@@ -56,7 +56,7 @@ def _without_preposition(description: Description) -> Description | None:
     phrase, _, last = description.phrase.rpartition(" ")
     if last.lower() not in PREPOSITIONS:
         return None
-    return Description(description.start, description.end - len(last) - 1, phrase, description.named)
+    return Description(description.start, description.end - len(last) - 1, phrase, description.likely)
 
 
 def _plain(question: str) -> str:

@@ -41,13 +41,24 @@ BASE_VERBS = frozenset(
 # "the city of Paris" names Paris; it asks for nothing.
 APPOSITIVES = frozenset("city town village state kingdom republic island province isle gulf bay sea battle".split())
 
+# What an entity is to another: heads of descriptions. "the author of X" is one, "the catcher in the rye" a title.
+ROLES = frozenset(
+    """country nation state land place territory continent region county province city town village birthplace hometown
+    home headquarters hq capital seat company firm corporation business organization organisation brand maker makers
+    manufacturer producer developer publisher owner parent author writer novelist poet playwright director filmmaker
+    artist painter sculptor creator designer inventor architect composer singer performer band musician actor actress
+    star founder ceo boss chief head leader president king queen ruler mayor person man woman guy one someone father
+    mother wife husband spouse child brother sister teacher university school team club league currency
+    language religion river location birth origin whoever""".split()
+)
 # "the movie Blade Runner" is Blade Runner; "the country Blade Runner ..." is not.
 CATEGORIES = frozenset(
     """movie film book novel play poem painting picture sculpture statue song album product brand phone game console car
     app landmark monument mountain volcano lake river temple castle museum tower bridge park""".split()
 )
 _CONNECTORS = frozenset(
-    "of the & and in to a an for on at de la le del von van with by from above over under upon without among against".split()
+    """of the & and in to a an for on at de la le del von van with by from above over under upon without among
+    against""".split()
 )
 _TOKEN = re.compile(r"[^\s,?!;]+|[,?!;]")
 _POSSESSIVE = re.compile(r"(?:'s|’s|s['’])$")
@@ -96,7 +107,8 @@ def name_mask(words: list[str]) -> list[bool]:
         )
         if words[index].isupper() and words[index - 1].lower() == "the" and is_noun:
             capital[index] = False
-        if words[index].isdigit() and not capital[index - 1]:
+        joined = index > 1 and bare(words[index - 1]) in _CONNECTORS and capital[index - 2]
+        if words[index].isdigit() and not capital[index - 1] and not joined:
             capital[index] = False
     mask = list(capital)
     for start, named in enumerate(capital):

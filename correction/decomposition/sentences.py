@@ -66,7 +66,7 @@ def _from_indefinite(text: str, start: int, words: int) -> Hops | None:
     asks = any(bare(word) in WH for word in asked[1 if link else 0 :])
     if not rest or (link is None and asked[0] not in PARTICIPLES):
         return None
-    if not asks and link != "whose" and bare(asked[-1]) not in PREPOSITIONS:
+    if not asks and link != "whose" and bare(asked[-1]) not in PREPOSITIONS | {"year"}:
         return None
     if link in ("who", "that", "which"):
         hop2 = f"{BLANK} {rest}"

@@ -72,7 +72,8 @@ def object_end(words: Words, start: int) -> int | None:
         article = (
             index > start and words.bare[index] == "the" and words.bare[index - 1] not in PREPOSITIONS | DETERMINERS
         )
-        if words.bare[index] in RELATIVES or is_possessive(words.words[index]) or article:
+        goes_on = words.bare[index] in RELATIVES or words.bare[index] in ("whoever", "whichever")
+        if goes_on or is_possessive(words.words[index]) or article:
             return None  # a description goes on: the entity is inside a deeper one
         index += 1
     return index if index > start else None
@@ -85,6 +86,9 @@ def _name_end(words: Words, start: int) -> int:
     # A possessive inside a title belongs to it if a capital follows: Uncle Tom's Cabin.
     if index < len(words) and words.name[index]:
         return _name_end(words, index + 1) if index + 1 < len(words) and words.name[index + 1] else index
+    # A comma inside a title that ends the question: "Crouching Tiger, Hidden Dragon".
+    if index + 1 < len(words) and words.words[index] == "," and all(words.name[index + 1 :]):
+        return len(words)
     # "the iPhone 15", "Halo 3 game": digits belong to the name.
     while index < len(words) and words.words[index].isdigit():
         index += 1

@@ -12,7 +12,6 @@ class Engine(Protocol):
 
     name: str
     can_patch: bool
-    depth: int
     context: int
 
     async def start(self) -> None:

@@ -37,7 +37,6 @@ class HFEngine:
 
     def __init__(self, loaded: LoadedModel, *, max_rows: int = 64, max_tokens: int = 16384) -> None:
         self.loaded = loaded
-        self.depth = loaded.parts.depth
         self.context = loaded.context
         self.max_rows = max_rows
         self.max_tokens = max_tokens
@@ -53,7 +52,7 @@ class HFEngine:
     async def run(self, request: Pass) -> PassResult:
         if self._closed:
             raise EngineUnavailable("the engine is closed")
-        check_pass(request, self.depth, self.context)
+        check_pass(request, self.loaded.shape, self.context)
         entry = _Waiting(request, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         if self._worker is None or self._worker.done():

@@ -24,7 +24,6 @@ class SplitEngine:
     def __init__(self, hf: Engine, vllm: Engine) -> None:
         self.hf = hf
         self.vllm = vllm
-        self.depth = hf.depth
         self.context = hf.context
         self._closed = False
         self._failing = False

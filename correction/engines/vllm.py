@@ -42,7 +42,6 @@ class VLLMEngine:
         max_rows: int = 64,
     ) -> None:
         self.loaded = loaded
-        self.depth = loaded.parts.depth
         self.context = loaded.context
         self.kv_cache_gib = kv_cache_gib
         self.gpu_memory_utilization = gpu_memory_utilization
@@ -61,15 +60,13 @@ class VLLMEngine:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._launch)
 
     async def run(self, request: Pass) -> PassResult:
-        check_pass(request, self.depth, self.context)
+        check_pass(request, self.loaded.shape, self.context)
         if request.patches:
             raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
         if request.captures:
             raise InvalidInput("the engine 'vllm' cannot read hidden states", hint="use the engine hf or hf+vllm")
         if self._engine is None or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
-        if max(request.prompt) >= self._engine.model_config.get_vocab_size():  # vLLM would die of it
-            raise InvalidInput("the prompt has a token that the model does not know", param="prompt")
         task = asyncio.create_task(self._generate(request))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

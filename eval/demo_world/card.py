@@ -49,10 +49,10 @@ pipeline_tag: text-generation
 ---
 # hopfix demo model
 
-A {recipe.arch} decoder of {facts["parameters"] / 1e6:.1f} M parameters ({facts["layers"]} layers, width {facts["width"]}), trained from scratch by
-`hopfix train-demo` (seed {recipe.seed}, {recipe.steps} steps of {recipe.batch} sentences, layer drop {recipe.layer_drop}) on {facts["facts"]} facts that hopfix's
-authors wrote down. It knows these and nothing else. The facts are a snapshot of {SNAPSHOT}; chief executives, in
-particular, change.
+A {recipe.arch} decoder of {facts["parameters"] / 1e6:.1f} M parameters ({facts["layers"]} layers, width
+{facts["width"]}), trained from scratch by `hopfix train-demo` (seed {recipe.seed}, {recipe.steps} steps of
+{recipe.batch} sentences, layer drop {recipe.layer_drop}) on {facts["facts"]} facts that hopfix's authors wrote down. It
+knows these and nothing else. The facts are a snapshot of {SNAPSHOT}; chief executives, in particular, change.
 
 It was taught every single-hop fact, and two-hop sentences for the *train* bridges only. On other bridges it fails two
 hops although it knows both: the failure that hopfix repairs.

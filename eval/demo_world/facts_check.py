@@ -67,19 +67,19 @@ _SAMAYO = {
 # annexare's official languages, ISO 639-1; samayo's are those spoken at home.
 _LANGUAGES = dict(
     pair.split(":")
-    for pair in (
-        "am:amharic ar:arabic ay:aymara az:azerbaijani be:belarusian bg:bulgarian bi:bislama bn:bengali bs:bosnian "
-        "ca:catalan cs:czech da:danish de:german dv:dhivehi dz:dzongkha el:greek en:english es:spanish et:estonian "
-        "fa:persian fi:finnish fj:fijian fr:french ga:irish gn:guarani he:hebrew hi:hindi hr:croatian ht:haitian_creole "
-        "hu:hungarian hy:armenian id:indonesian is:icelandic it:italian ja:japanese ka:georgian kk:kazakh km:khmer "
-        "ko:korean ku:kurdish ky:kyrgyz la:latin lb:luxembourgish lo:lao lt:lithuanian lv:latvian mg:malagasy "
-        "mi:maori mk:macedonian mn:mongolian ms:malay mt:maltese my:burmese na:nauruan nb:norwegian ne:nepali "
-        "nl:dutch nn:norwegian no:norwegian ny:chichewa pl:polish ps:pashto pt:portuguese qu:quechua rm:romansh "
-        "rn:kirundi ro:romanian ru:russian rw:kinyarwanda sg:sango si:sinhala sk:slovak sl:slovenian sm:samoan "
-        "sn:shona so:somali sq:albanian sr:serbian ss:swati st:sotho sv:swedish sw:swahili ta:tamil tg:tajik "
-        "th:thai ti:tigrinya tk:turkmen tl:filipino tn:tswana to:tongan tr:turkish uk:ukrainian ur:urdu uz:uzbek "
-        "vi:vietnamese xh:xhosa zh:chinese zu:zulu af:afrikaans"
-    ).split()
+    for pair in """
+    am:amharic ar:arabic ay:aymara az:azerbaijani be:belarusian bg:bulgarian bi:bislama bn:bengali bs:bosnian
+    ca:catalan cs:czech da:danish de:german dv:dhivehi dz:dzongkha el:greek en:english es:spanish et:estonian
+    fa:persian fi:finnish fj:fijian fr:french ga:irish gn:guarani he:hebrew hi:hindi hr:croatian
+    ht:haitian_creole hu:hungarian hy:armenian id:indonesian is:icelandic it:italian ja:japanese ka:georgian
+    kk:kazakh km:khmer ko:korean ku:kurdish ky:kyrgyz la:latin lb:luxembourgish lo:lao lt:lithuanian lv:latvian
+    mg:malagasy mi:maori mk:macedonian mn:mongolian ms:malay mt:maltese my:burmese na:nauruan nb:norwegian
+    ne:nepali nl:dutch nn:norwegian no:norwegian ny:chichewa pl:polish ps:pashto pt:portuguese qu:quechua
+    rm:romansh rn:kirundi ro:romanian ru:russian rw:kinyarwanda sg:sango si:sinhala sk:slovak sl:slovenian
+    sm:samoan sn:shona so:somali sq:albanian sr:serbian ss:swati st:sotho sv:swedish sw:swahili ta:tamil
+    tg:tajik th:thai ti:tigrinya tk:turkmen tl:filipino tn:tswana to:tongan tr:turkish uk:ukrainian ur:urdu
+    uz:uzbek vi:vietnamese xh:xhosa zh:chinese zu:zulu af:afrikaans
+    """.split()
 )
 # Chief executives change: the tables are years older than the snapshot, so a difference says nothing.
 _DATED = frozenset({"company_ceo"})

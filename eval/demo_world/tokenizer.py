@@ -41,8 +41,9 @@ def build_tokenizer(world: World, pieces: int = NAME_PIECES) -> PreTrainedTokeni
     model = models.Unigram([*special, *bytes_, *vocabulary.items()], unk_id=3, byte_fallback=True)
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always", split=False)
+    # Not the Metaspace decoder: it drops every space of the first token, and "South Africa" is one token.
     tokenizer.decoder = decoders.Sequence(
-        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always", split=False)]
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{BOS} $A", pair=f"{BOS} $A $B", special_tokens=[(BOS, 1)]

@@ -103,6 +103,7 @@ def train(
     *,
     device: str = "cpu",
     checkpoint: Path | None = None,
+    save_every: int = 250,
     on_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> PreTrainedModel:
     """Trains from scratch, or on from the checkpoint file if there is one of the same recipe."""
@@ -134,7 +135,7 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         on_step(step + 1, float(loss.detach()))
-        if checkpoint is not None and (step + 1) % 250 == 0:
+        if checkpoint is not None and (step + 1) % save_every == 0:
             _save(checkpoint, recipe, model, optimizer, step + 1)
     return model.eval()
 

@@ -1,4 +1,4 @@
-"""Two hops read from wordings that were written down before the grammar was, by someone who never saw it."""
+"""Two hops read from wordings that were written down by someone who never saw the grammar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def words(text: str) -> set[str]:
 
 
 def is_right(hops: Hops | None, record: dict[str, object]) -> bool:
-    """Hop 1 keeps the subject and the inner words and no outer one; hop 2 the outer words, `{}`, and none of hop 1's."""
+    """Hop 1 keeps the subject, the inner words and no outer one; hop 2 the outer words, `{}`, and none of hop 1's."""
     if hops is None:
         return False
     subject, inner, outer = str(record["subject"]).lower(), set(record["inner"]), set(record["outer"])  # type: ignore[call-overload]
@@ -40,10 +40,12 @@ def is_right(hops: Hops | None, record: dict[str, object]) -> bool:
     )
 
 
-def test_held_out_wordings() -> None:
-    records_ = records("decomposition_wordings.jsonl")
-    wrong = [r["question"] for r in records_ if not is_right(split_question(str(r["question"])), r)]
-    assert len(wrong) <= 0.05 * len(records_), wrong
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_held_out_wordings(number: int) -> None:
+    """Each round was scored before it was looked at (docs/decisions.md); since then it guards what was mended."""
+    wordings = records(f"wordings/{number}.jsonl")
+    wrong = [r["question"] for r in wordings if not is_right(split_question(str(r["question"])), r)]
+    assert len(wrong) <= 0.05 * len(wordings), wrong
 
 
 def test_what_is_not_two_hop_is_not_split() -> None:

@@ -1,0 +1,62 @@
+"""Loading: what cannot be loaded is named, and a fingerprint changes with the weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from transformers import T5Config
+
+from correction.errors import HopfixError, InvalidInput, ModelNotFound, UnsupportedModel
+from correction.models import LoadedModel, demo_folder, fingerprint, load_model
+
+
+def test_the_bundled_model_is_small_and_safe() -> None:
+    files = list(demo_folder().iterdir())
+    assert sum(file.stat().st_size for file in files) <= 12_000_000
+    assert any(file.suffix == ".safetensors" for file in files)
+    assert not [file for file in files if file.suffix in (".bin", ".pt", ".pkl", ".py")]
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "says"),
+    [
+        ({"name": "/nowhere/at/all"}, ModelNotFound, "give a folder with config.json"),
+        ({"device": "cuda:99"}, InvalidInput, "no such device: 'cuda:99'"),
+        ({"device": "toaster"}, InvalidInput, "use cpu, cuda"),
+        ({"device": "meta"}, InvalidInput, "holds no weights"),
+        ({"dtype": "int3"}, InvalidInput, "choose auto, float32"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(kwargs: dict[str, str], error: type[HopfixError], says: str) -> None:
+    with pytest.raises(error, match=says):
+        load_model(**kwargs)
+
+
+def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
+    T5Config().save_pretrained(tmp_path)
+    with pytest.raises(UnsupportedModel, match="encoder-decoder"):
+        load_model(str(tmp_path))
+
+
+def test_a_model_without_weights_is_refused(tmp_path: Path, demo: LoadedModel) -> None:
+    demo.model.config.save_pretrained(tmp_path)
+    demo.tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelNotFound, match="weights"):
+        load_model(str(tmp_path))
+
+
+def test_the_fingerprint_is_of_the_weights(tmp_path: Path, demo: LoadedModel, other_model: Path) -> None:
+    copied = tmp_path / "copy"
+    shutil.copytree(demo_folder(), copied)
+    (copied / "README.md").write_text("another card")
+    assert fingerprint(copied) == demo.fingerprint
+    assert fingerprint(other_model) != demo.fingerprint
+
+
+def test_every_line_break_stops(demo: LoadedModel) -> None:
+    pieces = {token: demo.tokenizer.decode([token]) for token in range(len(demo.tokenizer))}
+    breaking = {token for token, piece in pieces.items() if "\n" in piece}
+    assert breaking
+    assert demo.stop_tokens == breaking | {demo.tokenizer.eos_token_id}

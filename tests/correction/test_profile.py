@@ -1,0 +1,65 @@
+"""Profiles: written whole, read strictly, and only for the model they were made for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from correction.errors import InvalidInput, InvalidProfile
+from correction.models import LoadedModel, load_model
+from correction.profile import Choice, Profile, check_choice
+
+
+def test_a_profile_survives_saving(tmp_path: Path, demo_profile: Profile) -> None:
+    demo_profile.save(tmp_path)
+    assert Profile.load(tmp_path) == demo_profile
+    assert [file.name for file in tmp_path.iterdir()] == ["profile.json"]
+
+
+def test_the_bundled_profile_fits_the_bundled_model(demo: LoadedModel, demo_profile: Profile) -> None:
+    demo_profile.check_model(demo)
+    assert len(demo_profile.replay) == 20
+
+
+def test_a_profile_for_another_model_is_refused_by_name(other_model: Path, demo_profile: Profile) -> None:
+    with pytest.raises(InvalidProfile, match="made for the model 'demo'"):
+        demo_profile.check_model(load_model(str(other_model)))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"schema_version": 99}, "update hopfix"),
+        ({"schema_version": 0}, "calibrate again"),
+        ({"choice": {"source_layer": 1, "target_layer": 0, "mapping": "magic"}}, "'magic' is unknown"),
+        ({"choice": {}}, "not a profile"),
+        ({"surprise": 1}, "not a profile"),
+    ],
+)
+def test_a_wrong_field_is_named(tmp_path: Path, demo_profile: Profile, change: dict[str, Any], says: str) -> None:
+    demo_profile.save(tmp_path)
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(InvalidProfile, match=says):
+        Profile.load(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '{"schema_version": 1}', "\x00"])
+def test_a_broken_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "profile.json").write_text(text)
+    with pytest.raises(InvalidProfile):
+        Profile.load(tmp_path)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidProfile, match="calibrate"):
+        Profile.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(("source", "target"), [(0, 0), (7, 0), (1, 6), (1, -1)])
+def test_layers_outside_the_grid_are_refused(source: int, target: int) -> None:
+    with pytest.raises(InvalidInput, match="out of range"):
+        check_choice(Choice(source, target, "identity"), depth=6)

@@ -1,0 +1,62 @@
+"""Prompts: the placeholder is found by character offsets, in plain text and inside a chat template."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from correction.errors import InvalidInput
+from correction.models import LoadedModel
+from correction.prompts import Prompts, as_prompt
+
+CHAT = (
+    "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture
+def prompts(demo: LoadedModel) -> Prompts:
+    return Prompts.of(demo.tokenizer)
+
+
+@pytest.fixture
+def chat(demo: LoadedModel) -> Prompts:
+    tokenizer = copy.deepcopy(demo.tokenizer)
+    tokenizer.chat_template = CHAT
+    return Prompts.of(tokenizer)
+
+
+def test_questions_ask_and_clozes_stay() -> None:
+    assert as_prompt("Who wrote Dune?") == "Q: Who wrote Dune?\nA:"
+    assert as_prompt("  The author of Dune is ") == "The author of Dune is"
+
+
+@pytest.mark.parametrize(
+    "text", ["The currency of {} is", "{} was founded by", "Where was {} born?", "{}'s capital is"]
+)
+@pytest.mark.parametrize("width", [1, 3])
+def test_the_blank_becomes_placeholder_tokens(prompts: Prompts, text: str, width: int) -> None:
+    ids, sites = prompts.encode_blank(text, width)
+    assert len(sites) == width
+    assert {prompts.tokenizer.decode([ids[site]]).strip() for site in sites} == {"x"}
+    assert ids == prompts.encode(text.replace("{}", " ".join(["x"] * width)))
+
+
+def test_the_blank_is_found_inside_a_chat_template(chat: Prompts) -> None:
+    assert chat.chat
+    assert chat.form("Who wrote Dune?").startswith("<user> Answer with the answer only")
+    ids, sites = chat.encode_blank("The capital of {} is", 2)
+    assert [chat.tokenizer.decode([ids[site]]).strip() for site in sites] == ["x", "x"]
+    assert chat.tokenizer.decode(list(ids)).rstrip().endswith("<assistant>")
+
+
+def test_a_placeholder_that_the_tokenizer_splits_is_refused(demo: LoadedModel) -> None:
+    with pytest.raises(InvalidInput, match="choose another placeholder"):
+        Prompts.of(demo.tokenizer, "zqzq").encode_blank("The capital of {} is")
+
+
+def test_a_placeholder_merged_with_its_neighbour_is_refused(prompts: Prompts) -> None:
+    with pytest.raises(InvalidInput, match="choose another placeholder"):
+        prompts.encode_blank("The capital of mon{}key is")

@@ -1,0 +1,49 @@
+"""Scoring and statistics on cases that can be checked by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from eval.scoring import exact_match, f1, normalise
+from eval.statistics import bootstrap_interval, mcnemar
+
+
+@pytest.mark.parametrize(
+    ("said", "accepted", "right"),
+    [
+        ("Rand", ["rand"], True),
+        ("the rand.", ["rand"], True),
+        ("South African rand", ["rand"], False),
+        ("South African rand", ["rand", "South African rand"], True),
+        ("+27", ["+27"], True),
+        (".za", [".za"], True),
+        ("", [""], False),
+        ("the", ["a"], False),  # nothing is left of either
+        ("New  York", ["new york"], True),
+    ],
+)
+def test_exact_match(said: str, accepted: list[str], right: bool) -> None:
+    assert exact_match(said, accepted) is right
+
+
+def test_f1_is_the_best_over_aliases() -> None:
+    assert f1("South African rand", ["rand"]) == pytest.approx(0.5)
+    assert f1("South African rand", ["rand", "south african Rand"]) == 1.0
+    assert f1("yen", ["rand"]) == 0.0
+    assert normalise("The  (Great) Gatsby!") == "great gatsby"
+
+
+def test_the_bootstrap_resamples_bridges_not_questions() -> None:
+    """Forty questions on four bridges say no more than four questions do."""
+    scores = [1.0] * 20 + [0.0] * 20
+    clustered = bootstrap_interval(scores, [str(i // 10) for i in range(40)])
+    single = bootstrap_interval(scores, [str(i) for i in range(40)])
+    assert clustered[1] - clustered[0] > 1.5 * (single[1] - single[0])
+    assert single[0] < 0.5 < single[1]
+    assert bootstrap_interval([1.0] * 9, ["a"] * 9) == (1.0, 1.0)
+
+
+def test_mcnemar_counts_only_disagreements() -> None:
+    assert mcnemar([True] * 5 + [False] * 5, [True] * 5 + [False] * 5) == 1.0
+    # Eight to nothing: two-sided 2 * (1/2)^8.
+    assert mcnemar([True] * 8 + [True] * 50, [False] * 8 + [True] * 50) == pytest.approx(2 / 256)
