@@ -46,12 +46,12 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 def markdown(results: Mapping[str, Any]) -> str:
     """The whole report."""
-    how = "withheld, read from the question" if results["hops_from"] == "question" else "given"
+    how = "read from the question" if results["hops_from"] == "question" else "given"
     parts = [
-        f"# {results['title']}",
+        f"# {results['title']}, hops {how}",
         f"Model `{results['model']}` ({results['fingerprint'][:19]}), profile `{results['profile']}`, engine "
-        f"`{results['engine']}`; hops {how}. {results['n']} questions over {results['bridges']} bridges. "
-        "`identity_oracle` reads the gold answer and cannot be deployed.",
+        f"`{results['engine']}`. {results['n']} questions over {results['bridges']} bridges. "
+        "`identity_oracle` gets the hops in any case and reads the gold answer: it cannot be deployed.",
     ]
     for name, table in results["tables"].items():
         parts += [f"## {name}", markdown_table(COLUMNS, table_rows(table))]

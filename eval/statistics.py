@@ -11,9 +11,17 @@ from scipy.stats import binomtest
 def bootstrap_interval(
     scores: Sequence[float], clusters: Sequence[str], *, level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile interval of the mean score, resampling whole clusters (bridges); both bounds are fractions."""
+    """Percentile interval of the mean score, resampling whole clusters (bridges); both bounds are fractions.
+
+    Where all scores are 0, or all 1, resampling knows no error: then it is the interval of Clopper and Pearson on the
+    number of clusters.
+    """
     if not scores:
         return (0.0, 0.0)
+    if set(scores) in ({0.0}, {1.0}):
+        clusters_right = len(set(clusters)) if scores[0] else 0
+        exact = binomtest(clusters_right, len(set(clusters))).proportion_ci(level, "exact")
+        return (float(exact.low), float(exact.high))
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(index, weights=np.asarray(scores, dtype=float), minlength=len(names))
     sizes = np.bincount(index, minlength=len(names))

@@ -58,5 +58,6 @@ def test_a_placeholder_that_the_tokenizer_splits_is_refused(demo: LoadedModel) -
 
 
 def test_a_placeholder_merged_with_its_neighbour_is_refused(prompts: Prompts) -> None:
+    piece = max((p for p in prompts.tokenizer.get_vocab() if p.count("x") == 1 and p.isascii()), key=len)
     with pytest.raises(InvalidInput, match="choose another placeholder"):
-        prompts.encode_blank("The capital of mon{}key is")
+        prompts.encode_blank(f"The capital of {piece.replace('x', '{}')} is")

@@ -40,7 +40,12 @@ def test_the_bootstrap_resamples_bridges_not_questions() -> None:
     single = bootstrap_interval(scores, [str(i) for i in range(40)])
     assert clustered[1] - clustered[0] > 1.5 * (single[1] - single[0])
     assert single[0] < 0.5 < single[1]
-    assert bootstrap_interval([1.0] * 9, ["a"] * 9) == (1.0, 1.0)
+
+
+def test_nothing_wrong_is_not_certainty() -> None:
+    """Nine right questions on nine bridges: Clopper and Pearson's lower bound is 0.025 to the ninth root."""
+    assert bootstrap_interval([1.0] * 9, list("abcdefghi")) == pytest.approx((0.025 ** (1 / 9), 1.0))
+    assert bootstrap_interval([1.0] * 9, ["a"] * 9)[0] == pytest.approx(0.025)
 
 
 def test_mcnemar_counts_only_disagreements() -> None:

@@ -78,9 +78,10 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     tmp_path: Path, world: World, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     path = tmp_path / "checkpoint.pt"
-    train(RECIPE, tokenizer, list(world)[:20], [], checkpoint=path, save_every=3)
+    facts, recipe = list(world)[:20], replace(RECIPE, chain_share=0.0)
+    train(recipe, tokenizer, facts, [], checkpoint=path, save_every=3)
     with pytest.raises(ValueError, match="belongs to another recipe"):
-        train(replace(RECIPE, seed=1), tokenizer, list(world)[:20], [], checkpoint=path)
+        train(replace(recipe, seed=1), tokenizer, facts, [], checkpoint=path)
 
 
 def test_labels_mark_the_answer_and_its_end(tokenizer: PreTrainedTokenizerFast) -> None:
