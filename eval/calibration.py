@@ -106,8 +106,8 @@ def _score(texts: Sequence[str], questions: Sequence[GoldQuestion]) -> list[bool
 
 
 def _best(scores: dict[Choice, list[bool]]) -> Choice:
-    """Most right answers; of equals the earliest source layer, which is the cheapest hop 1."""
-    return max(scores, key=lambda choice: (sum(scores[choice]), -choice.source_layer))
+    """Most right answers; of equals the last source layer, whose states the head was made to read."""
+    return max(scores, key=lambda choice: (sum(scores[choice]), choice.source_layer))
 
 
 def _threshold(probabilities: Sequence[float]) -> float:

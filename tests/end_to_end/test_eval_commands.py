@@ -1,0 +1,47 @@
+"""`hopfix eval` and `calibrate` as real processes: JSON on stdout and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from eval.demo_world.questions import demo_questions
+from eval.questions import save_questions
+
+
+def test_eval_prints_the_contract(run_hopfix: Any, tmp_path: Path) -> None:
+    save_questions(tmp_path / "test.jsonl", demo_questions("test", 32))
+    done = run_hopfix("eval", "--questions", str(tmp_path / "test.jsonl"), "--out", str(tmp_path / "out"), "--json")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    for name in ("direct", "two_step", "step_by_step", "patched", "identity_oracle", "hard_token", "deployed"):
+        row = results["strategies"][name]
+        assert row["n"] == 32
+        assert 0 <= row["ci95"][0] <= row["accuracy"] <= row["ci95"][1] <= 1
+        assert {"fixed", "broken", "seconds_per_question"} <= set(row)
+    assert (tmp_path / "out" / "report.md").exists()
+
+
+def test_a_calibrated_profile_is_served_from_its_folder(run_hopfix: Any, tmp_path: Path) -> None:
+    save_questions(tmp_path / "cal.jsonl", demo_questions("calibration", 50))
+    done = run_hopfix("calibrate", "--questions", str(tmp_path / "cal.jsonl"), "--out", str(tmp_path / "p"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["verdict"].startswith("deploy")
+    answered = run_hopfix(
+        "answer", "Who runs the company that makes the Walkman?", "--profile", str(tmp_path / "p"), "--json"
+    )
+    assert json.loads(answered.stdout)["corrected"] is True
+
+
+def test_bad_arguments_name_the_mend(run_hopfix: Any, tmp_path: Path) -> None:
+    for arguments, code, says in (
+        (["eval", "--questions", "nowhere.jsonl"], 1, "cannot read nowhere.jsonl"),
+        (["eval", "--from", "tea"], 2, "hops"),
+        (["calibrate"], 2, "--out"),
+        (["train-demo", "--arch", "abacus", "--out", str(tmp_path)], 2, "llama, gpt_neox, qwen3"),
+    ):
+        done = run_hopfix(*arguments)
+        assert (done.returncode, done.stdout) == (code, ""), done.stderr
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
