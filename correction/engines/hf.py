@@ -40,7 +40,7 @@ class HFEngine:
         self.context = loaded.context
         self.max_rows = max_rows
         self.max_tokens = max_tokens
-        self.batch_sizes: list[int] = []
+        self.batch_sizes: deque[int] = deque(maxlen=1000)  # the latest, for those who look
         self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-hf")

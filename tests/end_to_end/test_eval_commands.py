@@ -45,3 +45,26 @@ def test_bad_arguments_name_the_mend(run_hopfix: Any, tmp_path: Path) -> None:
         assert (done.returncode, done.stdout) == (code, ""), done.stderr
         assert says in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_a_model_trained_here_can_be_asked_without_a_profile(run_hopfix: Any, tmp_path: Path) -> None:
+    """Three steps teach it nothing; its folder is a whole model all the same, and a kill leaves a resumable one."""
+    out = tmp_path / "model"
+    trained = run_hopfix("train-demo", "--arch", "gpt_neox", "--size", "tiny", "--steps", "3", "--out", str(out))
+    assert trained.returncode == 0, trained.stderr
+    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= {file.name for file in out.iterdir()}
+    assert "two hops, test bridges" in (out / "README.md").read_text()
+    asked = run_hopfix("answer", "Who runs the company that makes the Walkman?", "--model", str(out), "--json")
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert answer["profile"] is None
+    assert "no profile" in asked.stderr
+    refused = run_hopfix("eval", "--model", str(out), "--profile", str(_demo_profile()), "--limit", "1")
+    assert refused.returncode == 1
+    assert "made for the model 'demo'" in refused.stderr
+
+
+def _demo_profile() -> Path:
+    from correction.models import demo_profile_folder
+
+    return demo_profile_folder()

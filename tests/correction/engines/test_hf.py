@@ -25,7 +25,7 @@ def test_what_arrives_together_is_one_batch(demo: LoadedModel) -> None:
         texts = ["The capital of France is", "The currency of Japan is"] * 10
         await asyncio.gather(*(engine.run(Pass(prompt(demo, text))) for text in texts))
         await engine.close()
-        return engine.batch_sizes
+        return list(engine.batch_sizes)
 
     assert asyncio.run(go()) == [20]
 
@@ -35,7 +35,7 @@ def test_batches_stay_within_rows_and_tokens(demo: LoadedModel) -> None:
         engine = HFEngine(demo, max_rows=8, max_tokens=100)
         await asyncio.gather(*(engine.run(Pass((5,) * 9, sampling=Sampling(max_tokens=1))) for _ in range(25)))
         await engine.close()
-        return engine.batch_sizes
+        return list(engine.batch_sizes)
 
     assert asyncio.run(go()) == [8, 8, 8, 1]
 
@@ -86,7 +86,7 @@ def test_a_cancelled_pass_is_dropped(demo: LoadedModel) -> None:
         await engine.close()
         assert isinstance(results[1], asyncio.CancelledError)
         assert all(isinstance(results[i], PassResult) for i in (0, 2))
-        return engine.batch_sizes
+        return list(engine.batch_sizes)
 
     assert asyncio.run(go()) == [2]
 
