@@ -33,7 +33,9 @@ CONFIGS: dict[str, PreTrainedConfig] = {
     "qwen3": Qwen3Config(**NORMAL, num_key_value_heads=2, head_dim=8),
     "gemma2": Gemma2Config(**NORMAL, num_key_value_heads=2, head_dim=8, sliding_window=8),  # scaled embeddings
     "gpt_neox": GPTNeoXConfig(**NORMAL),  # parallel blocks, untied embeddings
-    "gpt2": GPT2Config(vocab_size=97, n_embd=32, n_layer=3, n_head=4, n_positions=64),  # learned positions
+    "gpt2": GPT2Config(
+        vocab_size=97, n_embd=32, n_layer=3, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2
+    ),  # learned positions
     "opt": OPTConfig(
         **SHAPE, ffn_dim=48, max_position_embeddings=64, word_embed_proj_dim=32, pad_token_id=1, eos_token_id=2
     ),
