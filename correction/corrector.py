@@ -22,7 +22,7 @@ from correction.mappings import mapping_named
 from correction.models import LoadedModel
 from correction.passes import Capture, Pass, PassResult, Patch, Sampling
 from correction.profile import Choice, Profile, check_choice, default_choice
-from correction.prompts import Prompts
+from correction.prompts import Prompts, without_full_stop
 from correction.questions import BLANK, Hops, Question
 
 STRATEGIES = ("direct", "two_step", "step_by_step", "patched", "hard_token", "deployed")
@@ -271,7 +271,7 @@ class Corrector:
         trace.timings[stage] = 1000 * (time.perf_counter() - started)
         trace.usage.add(result)
         trace.engine = result.engine
-        return replace(result, text=result.text.rstrip(" ."))
+        return replace(result, text=without_full_stop(result.text))
 
 
 def _probability(logprobs: Sequence[float]) -> float:

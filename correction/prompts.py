@@ -31,6 +31,12 @@ def as_prompt(text: str) -> str:
     return f"Q: {text}\nA:" if is_question(text) else text
 
 
+def without_full_stop(answer: str) -> str:
+    """The answer without the full stop that ends a sentence; one of an abbreviation stays ("Washington D.C.")."""
+    last = answer.rpartition(" ")[2]
+    return answer[:-1].rstrip() if last.endswith(".") and "." not in last[:-1] else answer
+
+
 @dataclass(frozen=True, eq=False)
 class Prompts:
     """Turns texts into token ids for one tokenizer. `chat` puts them into the tokenizer's chat template."""

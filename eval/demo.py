@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from correction.answers import Answer
@@ -38,7 +39,7 @@ async def main() -> None:
 
 
 def _marked(text: str, accepted: tuple[str, ...]) -> str:
-    return f"[green]{text}[/]" if exact_match(text, accepted) else f"[red]{text}[/] ✗"
+    return f"[green]{escape(text)}[/]" if exact_match(text, accepted) else f"[red]{escape(text)}[/] ✗"
 
 
 if __name__ == "__main__":

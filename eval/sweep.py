@@ -12,6 +12,7 @@ from correction.corrector import Corrector
 from correction.mappings import mapping_named
 from correction.passes import Capture, Pass, Patch, Sampling
 from correction.profile import Choice
+from correction.prompts import without_full_stop
 from eval.questions import GoldQuestion
 
 Grid = dict[Choice, list[str]]
@@ -55,6 +56,6 @@ async def sweep(
                 for (ids, (site,)), source in zip(targets, sources, strict=True)
             )
         )
-        grid[choice] = [result.text.rstrip(" .") for result in results]
+        grid[choice] = [without_full_stop(result.text) for result in results]
         on_done(len(results))
     return grid

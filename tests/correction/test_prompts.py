@@ -8,7 +8,7 @@ import pytest
 
 from correction.errors import InvalidInput
 from correction.models import LoadedModel
-from correction.prompts import Prompts, as_prompt
+from correction.prompts import Prompts, as_prompt, without_full_stop
 
 CHAT = (
     "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"
@@ -31,6 +31,14 @@ def chat(demo: LoadedModel) -> Prompts:
 def test_questions_ask_and_clozes_stay() -> None:
     assert as_prompt("Who wrote Dune?") == "Q: Who wrote Dune?\nA:"
     assert as_prompt("  The author of Dune is ") == "The author of Dune is"
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [("rand.", "rand"), ("Cape Town.", "Cape Town"), ("Washington D.C.", "Washington D.C."), (".za", ".za"), ("", "")],
+)
+def test_only_the_full_stop_of_a_sentence_goes(said: str, answer: str) -> None:
+    assert without_full_stop(said) == answer
 
 
 @pytest.mark.parametrize(
