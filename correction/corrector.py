@@ -173,7 +173,7 @@ class Corrector:
 
     async def _step_by_step(self, question: Question, trace: _Trace) -> Answer:
         """One call with "Let's think step by step"; the answer is what stands after the last "is"."""
-        prompt = self.prompts.encode(f"{question.direct_text}\nLet's think step by step. The answer is")
+        prompt = self.prompts.encode_step_by_step(question.text or question.direct_text)
         result = await self._run(Pass(prompt, sampling=Sampling(4 * self.max_tokens)), trace, "step_by_step")
         text = result.text.rsplit(" is ", 1)[-1].strip(" .")
         return Answer(text, "step_by_step", confidence=_probability(result.logprobs))

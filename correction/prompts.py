@@ -14,6 +14,7 @@ from correction.errors import InvalidInput
 from correction.questions import BLANK
 
 PLACEHOLDER = "x"
+STEP_BY_STEP = "Let's think step by step."
 _INSTRUCTIONS = {
     True: "Answer with the answer only, no explanation.\n",
     False: "Complete the sentence. Answer with the missing words only, no explanation.\n",
@@ -60,6 +61,14 @@ class Prompts:
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text."""
         return self._ids(self.form(text))[0]
+
+    def encode_step_by_step(self, text: str) -> tuple[int, ...]:
+        """Token ids of a text with "Let's think step by step" (Kojima et al. 2022): the model is to reason aloud."""
+        if self.chat:
+            message = {"role": "user", "content": f"{text.strip()}\n{STEP_BY_STEP}"}
+            formed = self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+            return self._ids(str(formed))[0]
+        return self._ids(f"Q: {text.strip()}\nA: {STEP_BY_STEP}")[0]
 
     def encode_raw(self, text: str) -> tuple[int, ...]:
         """Token ids of a text that is a prompt already: no form, no template."""
