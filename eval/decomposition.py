@@ -1,8 +1,9 @@
-"""How often the grammar finds the hops of MuSiQue's two-hop questions: `python -m eval.decomposition FILE`.
+"""How often the grammar finds the hops of two-hop questions: `python -m eval.decomposition FILE`.
 
-FILE is a MuSiQue file (JSON list or JSON lines) with `question_decomposition`. Its sub-questions are worded otherwise
-than the question, so a split counts as right if the names of each sub-question (its longer words, where it has none)
-stand in its hop and not in the other.
+FILE is a MuSiQue file (JSON list or JSON lines) with `question_decomposition`, or lines of wordings with `subject`,
+`inner` and `outer` as in tests/data/wordings. MuSiQue's sub-questions are worded otherwise than the question, so a split
+of it counts as right if the names of each sub-question (its longer words, where it has none) stand in its hop and not
+in the other.
 """
 
 from __future__ import annotations
@@ -10,12 +11,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from correction.decomposition import split_question
-from correction.questions import Hops
+from correction.questions import BLANK, Hops
 
 
 def words(text: str) -> list[str]:
@@ -40,15 +40,31 @@ def is_right(hops: Hops | None, record: dict[str, Any]) -> bool:
     return bool(one) and one - two <= first - second and two - one <= second - first
 
 
+def is_right_wording(hops: Hops | None, record: dict[str, Any]) -> bool:
+    """Hop 1 keeps the subject, the inner words and no outer one; hop 2 the outer words, `{}`, and none of hop 1's."""
+    if hops is None:
+        return False
+    subject, inner, outer = record["subject"].lower(), set(record["inner"]), set(record["outer"])
+    first, second = (set(re.findall(r"[\w-]+", text.lower())) for text in (hops.hop1, hops.hop2))
+    return (
+        subject in hops.hop1.lower()
+        and inner <= first
+        and not outer & first
+        and outer <= second
+        and not inner & second
+        and subject not in hops.hop2.lower()
+        and hops.hop2.count(BLANK) == 1
+    )
+
+
 def main(path: Path) -> None:
     """Prints how many two-hop questions there are, were split, and were split right."""
     text = path.read_text(encoding="utf-8")
-    records: Iterable[dict[str, Any]] = (
-        json.loads(text) if text.lstrip().startswith("[") else map(json.loads, text.splitlines())
-    )
-    two_hop = [record for record in records if record["id"].startswith("2hop")]
+    records = json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines()]
+    two_hop = [record for record in records if "subject" in record or record["id"].startswith("2hop")]
     splits = [split_question(record["question"]) for record in two_hop]
-    right = sum(is_right(hops, record) for hops, record in zip(splits, two_hop, strict=True))
+    judged = [is_right_wording if "subject" in record else is_right for record in two_hop]
+    right = sum(judge(hops, record) for judge, hops, record in zip(judged, splits, two_hop, strict=True))
     found = sum(hops is not None for hops in splits)
     sys.stdout.write(f"{len(two_hop)} two-hop questions: {found} split, {right} right ({right / len(two_hop):.1%})\n")
 
