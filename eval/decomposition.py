@@ -1,7 +1,7 @@
 """How often the grammar finds the hops of two-hop questions: `python -m eval.decomposition FILE`.
 
 FILE is a MuSiQue file (JSON list or JSON lines) with `question_decomposition`, or lines of wordings with `subject`,
-`inner` and `outer` as in tests/data/wordings. MuSiQue's sub-questions are worded otherwise than the question, so a split
+`inner` and `outer` as in tests/data/wordings. MuSiQue words its sub-questions otherwise than the question, so a split
 of it counts as right if the names of each sub-question (its longer words, where it has none) stand in its hop and not
 in the other.
 """
