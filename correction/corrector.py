@@ -199,7 +199,7 @@ class Corrector:
         """
         read = await self._read_bridge(hops, choice.source_layer, trace)
         assert read.states is not None
-        width = len(read.tokens) if span else 1
+        width = max(1, len(read.tokens)) if span else 1  # no bridge at all still has the state that predicts one
         if strategy == "deployed":
             reason = self._reason_to_fall_back(read)
             if reason is not None:

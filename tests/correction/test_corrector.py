@@ -11,6 +11,7 @@ from correction.answers import Answer
 from correction.corrector import STRATEGIES, Corrector
 from correction.errors import InvalidInput, PromptTooLong
 from correction.models import LoadedModel
+from correction.passes import Pass, PassResult
 from correction.profile import Choice, Profile
 from correction.questions import Question
 from eval.demo_world.questions import demo_questions
@@ -89,6 +90,31 @@ def test_a_longer_bridge_than_calibrated_falls_back_to_text(asked: Asked, demo_p
     answer = short(lambda c: c.answer(QUESTIONS[0].ask()))
     assert answer.strategy == "two_step"
     assert "calibrated were at most 0" in answer.fallback.reason
+
+
+@pytest.mark.parametrize("strategy", ["patched", "hard_token", "deployed"])
+def test_a_hop_that_gives_no_bridge_claims_no_patch_that_did_not_happen(asked: Asked, strategy: str) -> None:
+    """Hop 1 already holds its answer, so the model stops at once."""
+    told = Question.from_fields(None, "The country where Kruger National Park is located is South Africa", "{} is in")
+    patched = 0
+
+    async def go(corrector: Corrector) -> Answer:
+        run = corrector.engine.run
+
+        async def counting(request: Pass) -> PassResult:
+            nonlocal patched
+            result = await run(request)
+            patched += result.patched
+            return result
+
+        corrector.engine.run = counting  # type: ignore[method-assign]
+        return await corrector.answer(told, strategy)
+
+    answer = asked(go)
+    assert answer.bridge.text == ""
+    assert answer.corrected == (patched > 0)
+    if strategy == "deployed":
+        assert answer.fallback.reason == "hop 1 gave no bridge"
 
 
 def test_a_failed_question_spoils_no_other(asked: Asked) -> None:
