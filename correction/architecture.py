@@ -14,7 +14,7 @@ _BLOCKS = ("layers", "h", "blocks")
 _NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Blocks:
     """The parts of a decoder. Layer k is what `blocks[k]` receives; layer L what the last block gives."""
 

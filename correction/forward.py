@@ -20,9 +20,10 @@ from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied
-from correction.mappings import EMBEDDING_MAPPINGS, Mapping, check_finite
+from correction.mappings import Mapping, check_finite
 from correction.passes import Pass
 
+_Writes = dict[tuple[Mapping, Blocks], list[tuple[int, int, Tensor]]]
 _EMBEDDING = -1  # the site of embedding-space patches at layer 0: the embedding's own output
 
 
@@ -116,17 +117,18 @@ class _Sites:
         self.parts = parts
         self.rows = rows
         self.running = [True] * len(rows)
-        # layer -> mapping -> [(row, padded position, state)], and layer -> [(row, padded position, capture number)]
-        self.patches: dict[int, dict[Mapping, list[tuple[int, int, Tensor]]]] = defaultdict(lambda: defaultdict(list))
+        # layer -> (mapping, origin) -> [(row, padded position, state)]; layer -> [(row, padded position, capture)]
+        self.patches: dict[int, _Writes] = defaultdict(lambda: defaultdict(list))
         self.captures: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         self.follows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         for number, (request, shift) in enumerate(zip(passes, shifts, strict=True)):
             length = len(request.prompt)
             for patch in request.patches:
                 check_finite(patch.state)
-                in_embedding = patch.layer == 0 and patch.mapping.name in EMBEDDING_MAPPINGS
+                in_embedding = patch.layer == 0 and patch.mapping.embeds
                 site = (number, shift + patch.position % length, patch.state)
-                self.patches[_EMBEDDING if in_embedding else patch.layer][patch.mapping].append(site)
+                through = (patch.mapping, patch.origin or parts)
+                self.patches[_EMBEDDING if in_embedding else patch.layer][through].append(site)
             for index, capture in enumerate(request.captures):
                 self.captures[capture.layer].append((number, shift + capture.position % length, index))
                 if capture.follow:
@@ -166,13 +168,13 @@ class _Sites:
             return self.parts.blocks[-1].register_forward_hook(after_module)
         return self.parts.blocks[layer].register_forward_pre_hook(before_block, with_kwargs=True)
 
-    def _write(self, hidden: Tensor, patches: dict[Mapping, list[tuple[int, int, Tensor]]]) -> Tensor:
+    def _write(self, hidden: Tensor, patches: _Writes) -> Tensor:
         hidden = hidden.clone()
-        for mapping, sites in patches.items():
+        for (mapping, origin), sites in patches.items():
             rows = torch.tensor([row for row, _, _ in sites], device=hidden.device)
             positions = torch.tensor([position for _, position, _ in sites], device=hidden.device)
             source = torch.stack([state for _, _, state in sites]).to(hidden.device, hidden.dtype)
-            hidden[rows, positions] = mapping(source, hidden[rows, positions], self.parts).to(hidden.dtype)
+            hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden.dtype)
             for row, _, _ in sites:
                 self.rows[row].patched += 1
         return hidden

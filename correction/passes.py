@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from correction.architecture import Blocks
 from correction.errors import InvalidInput, PromptTooLong
 from correction.mappings import IDENTITY, Mapping
 
@@ -39,12 +40,16 @@ class Capture:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Overwrite the hidden state at (layer, position) with `mapping(state)`; `state` has shape (width,)."""
+    """Overwrite the hidden state at (layer, position) with `mapping(state)`; `state` has shape (source width,).
+
+    `origin` holds the parts of the model that the state comes from; None is the model that it is written into.
+    """
 
     layer: int
     position: int
     state: Tensor
     mapping: Mapping = IDENTITY
+    origin: Blocks | None = None
 
 
 @dataclass(frozen=True)
@@ -123,12 +128,7 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
             param="prompt",
         )
     for patch in request.patches:
-        if patch.state.shape != (shape.width,):
-            raise InvalidInput(
-                f"a state of shape {tuple(patch.state.shape)} does not fit",
-                hint=f"the model's states have the width {shape.width}",
-                param="state",
-            )
+        check_width(patch, shape)
     sites = [(c.layer, c.position) for c in request.captures] + [(p.layer, p.position) for p in request.patches]
     for layer, position in sites:
         if not 0 <= layer <= depth:
@@ -144,3 +144,23 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
     for capture in request.captures:
         if capture.follow and capture.position not in (-1, length - 1):
             raise InvalidInput("only the last position can be followed", hint="use position -1", param="position")
+
+
+def check_width(patch: Patch, shape: ModelShape) -> None:
+    """Raises `InvalidInput` unless the patch's mapping takes its state to the width of the model's states."""
+    given = tuple(patch.state.shape)
+    source, target = patch.mapping.widths or (shape.width, shape.width)
+    if patch.mapping.widths is None and patch.mapping.embeds and patch.origin is not None:
+        source = patch.origin.embeddings().shape[1]
+    if given != (source,):
+        raise InvalidInput(
+            f"a state of shape {given} does not fit the mapping {patch.mapping.name!r}",
+            hint=f"it takes states of width {source}",
+            param="state",
+        )
+    if target != shape.width:
+        raise InvalidInput(
+            f"the mapping {patch.mapping.name!r} gives states of width {target}",
+            hint=f"the model's states have the width {shape.width}: fit a mapping for this pair of models",
+            param="mapping",
+        )

@@ -97,9 +97,9 @@ def test_a_one_hot_embedding_at_layer_0_equals_writing_the_token(random_model: P
     """Whatever an architecture does to its embeddings: scale (Gemma), add positions (GPT-2, OPT)."""
 
     class OneHot:
-        name = "hard_token"
+        name, widths, embeds = "one_hot", None, True
 
-        def __call__(self, source: Tensor, target: Tensor, parts: Blocks) -> Tensor:
+        def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
             return parts.embeddings()[torch.tensor([token])]
 
     prompt = PROMPTS[0]
