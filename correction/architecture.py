@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +11,20 @@ from transformers import PreTrainedModel
 
 from correction.errors import UnsupportedModel
 
-_BLOCKS = ("layers", "h", "blocks")
-_NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm")
+Part = TypeVar("Part", bound=nn.Module)
+
+# The accessor table: what architectures call their parts. A new name goes here, and nowhere else.
+_STACKS = ("decoder", "backbone")  # where the base model is not itself the stack
+_BLOCKS = ("layers", "h", "block", "blocks")
+_NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm", "norm_f")
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """The parts of a decoder. Layer k is what `blocks[k]` receives; layer L what the last block gives."""
+    """The parts of a decoder. Layer k is what `blocks[k]` receives; layer L what the last block gives.
+
+    Of an encoder-decoder the blocks are the encoder's, which reads the prompt.
+    """
 
     embedding: nn.Module
     blocks: nn.ModuleList
@@ -25,17 +33,18 @@ class Blocks:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Blocks:
-        """Finds the parts by the names that Hugging Face models give them; raises `UnsupportedModel` if it cannot."""
-        base = model.base_model
-        base = getattr(base, "decoder", base)
-        blocks = next((b for name in _BLOCKS if isinstance(b := getattr(base, name, None), nn.ModuleList)), None)
-        norm = next((n for name in _NORMS if isinstance(n := getattr(base, name, None), nn.Module)), None)
+        """Finds the parts by the names above, else by their kind; raises `UnsupportedModel` if it cannot."""
+        stack = _stack(model)
+        blocks = _named(stack, _BLOCKS, nn.ModuleList) or _only_block_list(stack)
+        norm = _named(stack, _NORMS, nn.Module) or _last_norm(stack)
         head = model.get_output_embeddings()
         embedding = model.get_input_embeddings()
         if blocks is None or norm is None or head is None or embedding is None:
             raise UnsupportedModel(
-                f"cannot find the parts of {type(model).__name__}: looked for a block list named "
-                f"{', '.join(_BLOCKS)}, a final norm named {', '.join(_NORMS)}, and input and output embeddings"
+                f"cannot find the parts of {type(model).__name__}: looked for one block list (named "
+                f"{', '.join(_BLOCKS)}, or the only list of blocks), a final norm (named {', '.join(_NORMS)}, or the "
+                f"last child called a norm), and input and output embeddings",
+                hint="add its names to the table in correction/architecture.py",
             )
         return cls(embedding, blocks, norm, head)
 
@@ -60,3 +69,25 @@ class Blocks:
         table = self.embedding.forward(tokens)  # not through its hooks, one of which may be asking
         assert isinstance(table, Tensor)
         return table
+
+
+def _stack(model: PreTrainedModel) -> nn.Module:
+    base = model.base_model
+    if getattr(model.config, "is_encoder_decoder", False):
+        encoder = model.get_encoder()
+        assert isinstance(encoder, nn.Module)
+        return encoder
+    return _named(base, _STACKS, nn.Module) or base
+
+
+def _named(parent: nn.Module, names: tuple[str, ...], kind: type[Part]) -> Part | None:
+    return next((part for name in names if isinstance(part := getattr(parent, name, None), kind)), None)
+
+
+def _only_block_list(stack: nn.Module) -> nn.ModuleList | None:
+    lists = [child for child in stack.children() if isinstance(child, nn.ModuleList) and len(child)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _last_norm(stack: nn.Module) -> nn.Module | None:
+    return next((c for c in reversed(list(stack.children())) if "norm" in type(c).__name__.lower()), None)

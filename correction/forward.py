@@ -9,22 +9,21 @@ written in the first step only. This is the plain path: later fast paths are tes
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied
+from correction.hooks import EMBEDDING, Visit, visiting
 from correction.mappings import Mapping, check_finite
 from correction.passes import Pass
+from correction.steps import read_prompts, steps_of
 
 _Writes = dict[tuple[Mapping, Blocks], list[tuple[int, int, Tensor]]]
-_EMBEDDING = -1  # the site of embedding-space patches at layer 0: the embedding's own output
 
 
 @dataclass
@@ -54,38 +53,26 @@ def generate(
     `abandoned(row)` is asked before each step: a row that nobody waits for any more stops there.
     Raises `PatchNotApplied` if any patch of the batch was not written.
     """
-    device = model.get_input_embeddings().weight.device
-    width = max(len(request.prompt) for request in passes)
-    shifts = [width - len(request.prompt) for request in passes]
-    tokens = torch.tensor(
-        [[pad] * shift + list(p.prompt) for shift, p in zip(shifts, passes, strict=True)], device=device
-    )
-    mask = torch.tensor([[0] * shift + [1] * (width - shift) for shift in shifts], device=device)
+    tokens, mask, shifts = padded(model, [request.prompt for request in passes], pad)
     rows = [Row(states=[[] for _ in request.captures]) for request in passes]
     sites = _Sites(parts, passes, shifts, rows)
-    cache: Any = None
-    first_step = True
+    if not any(request.sampling.max_tokens for request in passes):
+        visits = sites.visits(first_step=True)
+        with visiting(parts, visits, until=max(visits, default=None)):
+            read_prompts(model, tokens, mask)
+        _check_patched(passes, rows)
+        return rows
+    steps = steps_of(model, tokens, mask)
+    fed: Tensor | None = None
     while True:
-        positions = (mask.cumsum(-1) - 1).clamp_min(0)[:, -tokens.shape[1] :]
-        with sites.hooked(first_step):
-            output = model(
-                input_ids=tokens,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        if first_step:
+        with visiting(parts, sites.visits(fed is None)):
+            logprobs = steps.step(fed).float().log_softmax(-1)
+        if fed is None:
             _check_patched(passes, rows)
-        cache = output.past_key_values
-        logprobs = output.logits[:, -1].float().log_softmax(-1)
+            _note_top(logprobs, passes, rows)
         best = logprobs.max(-1)
         chosen = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
         for number, (row, request, (token, logprob)) in enumerate(zip(rows, passes, chosen, strict=True)):
-            if first_step and request.sampling.top_logprobs:
-                top = logprobs[number].topk(min(request.sampling.top_logprobs, logprobs.shape[-1]))
-                row.top = list(zip(top.indices.tolist(), top.values.exp().tolist(), strict=True))
             if row.stopped or len(row.tokens) >= request.sampling.max_tokens:
                 continue
             if token in stop or abandoned(number):
@@ -99,9 +86,47 @@ def generate(
         ]
         if not any(sites.running):
             return rows
-        tokens = best.indices.unsqueeze(-1)
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=-1)
-        first_step = False
+        fed = best.indices
+
+
+@torch.inference_mode()
+def states(
+    model: PreTrainedModel, parts: Blocks, prompts: Sequence[Sequence[int]], layers: Sequence[int], *, pad: int
+) -> list[Tensor]:
+    """For each prompt its hidden states, (layers, tokens, width). Blocks beyond the deepest layer never run."""
+    tokens, mask, shifts = padded(model, prompts, pad)
+    kept: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> Visit:
+        def seen(hidden: Tensor) -> Tensor:
+            kept[layer] = hidden.clone()
+            return hidden
+
+        return seen
+
+    with visiting(parts, {layer: keep(layer) for layer in set(layers)}, until=max(layers)):
+        read_prompts(model, tokens, mask)
+    return [
+        torch.stack([kept[layer][row, shift:].to(tokens.device) for layer in layers])
+        for row, shift in enumerate(shifts)
+    ]
+
+
+def padded(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor, list[int]]:
+    """Prompts as one left-padded batch: tokens and mask, (rows, columns), and the padding of each row."""
+    device = model.get_input_embeddings().weight.device
+    columns = max(len(prompt) for prompt in prompts)
+    shifts = [columns - len(prompt) for prompt in prompts]
+    tokens = torch.tensor([[pad] * n + list(p) for n, p in zip(shifts, prompts, strict=True)], device=device)
+    mask = torch.tensor([[0] * n + [1] * (columns - n) for n in shifts], device=device)
+    return tokens, mask, shifts
+
+
+def _note_top(logprobs: Tensor, passes: Sequence[Pass], rows: Sequence[Row]) -> None:
+    for row, request, given in zip(rows, passes, logprobs, strict=True):
+        if request.sampling.top_logprobs:
+            top = given.topk(min(request.sampling.top_logprobs, len(given)))
+            row.top = list(zip(top.indices.tolist(), top.values.exp().tolist(), strict=True))
 
 
 def _check_patched(passes: Sequence[Pass], rows: Sequence[Row]) -> None:
@@ -128,45 +153,26 @@ class _Sites:
                 in_embedding = patch.layer == 0 and patch.mapping.embeds
                 site = (number, shift + patch.position % length, patch.state)
                 through = (patch.mapping, patch.origin or parts)
-                self.patches[_EMBEDDING if in_embedding else patch.layer][through].append(site)
+                self.patches[EMBEDDING if in_embedding else patch.layer][through].append(site)
             for index, capture in enumerate(request.captures):
                 self.captures[capture.layer].append((number, shift + capture.position % length, index))
                 if capture.follow:
                     self.follows[capture.layer].append((number, 0, index))
 
-    @contextmanager
-    def hooked(self, first_step: bool) -> Iterator[None]:
-        """Hooks for one step: patches and captures of the prompt in the first, followed states in the others."""
+    def visits(self, first_step: bool) -> dict[int, Visit]:
+        """What to do at each layer in one step: patches and captures of the prompt, or states that are followed."""
         captures = self.captures if first_step else self.follows
-        layers = sorted({*captures, *(self.patches if first_step else ())})
-        handles = [self._hook(layer, captures.get(layer, []), first_step) for layer in layers]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
-    def _hook(self, layer: int, captures: list[tuple[int, int, int]], first_step: bool) -> Any:
-        def visit(hidden: Tensor) -> Tensor:
-            if first_step and layer in self.patches:
-                hidden = self._write(hidden, self.patches[layer])
-            self._read(hidden, captures)
-            return hidden
+        def visit(layer: int) -> Visit:
+            def seen(hidden: Tensor) -> Tensor:
+                if first_step and layer in self.patches:
+                    hidden = self._write(hidden, self.patches[layer])
+                self._read(hidden, captures.get(layer, []))
+                return hidden
 
-        def before_block(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-            if args:
-                return (visit(args[0]), *args[1:]), kwargs
-            return args, {**kwargs, "hidden_states": visit(kwargs["hidden_states"])}
+            return seen
 
-        def after_module(module: nn.Module, args: Any, output: Any) -> Any:
-            # A block returns a bare tensor since transformers 5, but not every architecture has followed.
-            return (visit(output[0]), *output[1:]) if isinstance(output, tuple) else visit(output)
-
-        if layer == _EMBEDDING:
-            return self.parts.embedding.register_forward_hook(after_module)
-        if layer == self.parts.depth:
-            return self.parts.blocks[-1].register_forward_hook(after_module)
-        return self.parts.blocks[layer].register_forward_pre_hook(before_block, with_kwargs=True)
+        return {layer: visit(layer) for layer in sorted({*captures, *(self.patches if first_step else ())})}
 
     def _write(self, hidden: Tensor, patches: _Writes) -> Tensor:
         hidden = hidden.clone()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import LlamaConfig, PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied, UnsupportedModel
@@ -174,6 +174,7 @@ def test_a_patch_that_does_not_happen_fails_the_pass(random_model: PreTrainedMod
 def test_an_unknown_architecture_is_refused_with_what_was_looked_for(random_model: PreTrainedModel) -> None:
     class Odd:
         base_model = torch.nn.Linear(2, 2)
+        config = LlamaConfig()
 
         def get_output_embeddings(self) -> None: ...
         def get_input_embeddings(self) -> None: ...

@@ -1,0 +1,316 @@
+"""A prompt's clean run (the trunk) and patched continuations of it side by side (branches): see `correction.grid`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicLayer
+
+from correction.architecture import Blocks
+from correction.errors import UnsupportedModel
+from correction.hooks import EMBEDDING, Arguments, giving, skipping, visiting
+from correction.mappings import Mapping
+
+# What a block is told about places: dimensions of queries and of keys, counted from the last.
+_PLACED = {"attention_mask": (-2, -1), "alibi": (None, -1)}
+_TOLERANCE = 1e-3  # of a no-op patch, relative to the largest logit; half precision gets more
+
+
+@dataclass(eq=False)
+class Trunk:
+    """Left-padded prompts run once. Columns are padded token positions; the tail is the last `tail` columns.
+
+    tokens, positions: (rows, columns) with the generated columns' positions after them. sites: column of i* in the
+    tail. states: by layer, (rows, tail, width). keys, values: by block, (rows, heads, columns, head width). places: by
+    block, what `_PLACED` names, for prompt and generated columns.
+    """
+
+    model: PreTrainedModel
+    parts: Blocks
+    tokens: Tensor
+    mask: Tensor
+    positions: Tensor
+    tail: int
+    sites: Tensor
+    states: list[Tensor]
+    keys: list[Tensor]
+    values: list[Tensor]
+    places: list[dict[str, Tensor]]
+    logits: Tensor
+    as_tuple: bool
+
+    @property
+    def columns(self) -> int:
+        return self.tokens.shape[1]
+
+    @classmethod
+    def of(
+        cls,
+        model: PreTrainedModel,
+        parts: Blocks,
+        prompts: Sequence[Sequence[int]],
+        positions: Sequence[int],
+        max_tokens: int,
+        pad: int,
+    ) -> Trunk:
+        """Runs the prompts, and checks once for each model that branches equal its own forward."""
+        device = model.get_input_embeddings().weight.device
+        columns = max(len(prompt) for prompt in prompts)
+        shifts = [columns - len(prompt) for prompt in prompts]
+        tail = max(len(prompt) - position for prompt, position in zip(prompts, positions, strict=True))
+        tokens = torch.tensor([[pad] * n + list(p) for n, p in zip(shifts, prompts, strict=True)], device=device)
+        real = torch.tensor([[0] * n + [1] * (columns + max_tokens - n) for n in shifts], device=device)
+        places = (real.cumsum(-1) - 1).clamp_min(0)
+        states: list[Tensor] = []
+        returned: list[Any] = []
+
+        def keep(hidden: Tensor) -> Tensor:
+            states.append(hidden[:, -tail:].clone())
+            return hidden
+
+        cache = DynamicCache()
+        form = parts.blocks[0].register_forward_hook(lambda block, given, output: returned.append(type(output)))
+        try:
+            with visiting(parts, dict.fromkeys(range(parts.depth + 1), keep)):
+                output = model(
+                    input_ids=tokens,
+                    attention_mask=real[:, :columns],
+                    position_ids=places[:, :columns],
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+        finally:
+            form.remove()
+        trunk = cls(
+            model,
+            parts,
+            tokens,
+            real,
+            places,
+            tail,
+            torch.tensor([n + p for n, p in zip(shifts, positions, strict=True)], device=device) - (columns - tail),
+            states,
+            *_key_values(cache, parts.depth),
+            [],
+            output.logits[:, -1],
+            issubclass(returned[0], tuple),
+        )
+        trunk.places = trunk._ask_places(pad)
+        _check_once(trunk)
+        return trunk
+
+    def _ask_places(self, pad: int) -> list[dict[str, Tensor]]:
+        """What the model tells its blocks about places, for the prompt and all that may be generated after it."""
+        columns = self.mask.shape[1]
+        places: list[dict[str, Tensor]] = [{} for _ in self.parts.blocks]
+        plain: Tensor | None = None
+
+        def note(index: int, arguments: Arguments) -> None:
+            nonlocal plain
+            given = {name: arguments.get(name) for name in _PLACED if name in arguments or name == "attention_mask"}
+            if given["attention_mask"] is None:  # the attention functions' short form of "causal, nothing padded"
+                if plain is None:
+                    plain = self.mask.new_ones(1, 1, columns, columns, dtype=torch.bool).tril()
+                given["attention_mask"] = plain
+            places[index] = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+
+        tokens = torch.nn.functional.pad(self.tokens, (0, columns - self.columns), value=pad)
+        with skipping(self.parts, range(self.parts.depth), as_tuple=self.as_tuple, seen=note):
+            self.model(
+                input_ids=tokens,
+                attention_mask=self.mask,
+                position_ids=self.positions,
+                use_cache=False,
+                logits_to_keep=1,
+            )
+        for given in places:
+            for value in given.values():
+                if value.shape[-1] != columns:
+                    raise UnsupportedModel("the blocks' attention mask has an unknown form")
+        return places
+
+
+class Branches:
+    """`states` (rows, branches, width) of each trunk row, patched alone into copies of its tail."""
+
+    def __init__(self, trunk: Trunk, states: Tensor, mapping: Mapping, origin: Blocks) -> None:
+        self.trunk = trunk
+        self.states = states
+        self.mapping = mapping
+        self.origin = origin
+        self.count = states.shape[1]
+        self._given: dict[int, dict[int, dict[str, Tensor]]] = {}
+        device = trunk.tokens.device
+        # Where each branch token stands: its branch, and its column in the trunk's order.
+        tail = torch.arange(trunk.columns - trunk.tail, trunk.columns, device=device)
+        self._tail_branch = torch.arange(self.count, device=device).repeat_interleave(trunk.tail)
+        self._tail_column = tail.repeat(self.count)
+
+    def generate(self, layer: int, stop: frozenset[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, log-probabilities and margins, (rows, branches, generated), patched at that layer."""
+        trunk = self.trunk
+        steps = trunk.mask.shape[1] - trunk.columns
+        cache = _BranchCache(trunk, keep=steps > 1)
+        logits = self._enter(layer, cache)
+        if steps > 1:
+            cache.fill(layer, self.count)
+        done = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
+        ends = torch.tensor(sorted(stop), device=logits.device, dtype=torch.long)
+        said: list[tuple[Tensor, Tensor, Tensor]] = []
+        while True:
+            best = logits.float().log_softmax(-1).topk(2)
+            token, logprob = best.indices[..., 0], best.values[..., 0]
+            done = done | torch.isin(token, ends)
+            said.append((token.masked_fill(done, -1), logprob.masked_fill(done, 0.0), logprob - best.values[..., 1]))
+            if len(said) == steps or bool(done.all()):
+                tokens, logprobs, margins = (torch.stack(part, dim=-1) for part in zip(*said, strict=True))
+                return tokens, logprobs, margins
+            logits = self._step(token, len(said), cache)
+
+    def _enter(self, layer: int, cache: _BranchCache) -> Tensor:
+        """The first step: the model's own forward from `layer` on, over the tails."""
+        trunk = self.trunk
+        rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
+        sites = trunk.sites[:, None] + torch.arange(self.count, device=rows.device) * trunk.tail
+        in_embedding = layer == 0 and self.mapping.embeds
+
+        def patch(hidden: Tensor) -> Tensor:
+            if not in_embedding:
+                hidden = trunk.states[layer].to(hidden.device).repeat(1, self.count, 1)
+            replaced = hidden[rows[:, None], sites].flatten(0, 1)
+            source = self.states.flatten(0, 1).to(hidden.device, hidden.dtype)
+            written = self.mapping(source, replaced, self.origin, trunk.parts)
+            hidden = hidden.clone()
+            hidden[rows[:, None], sites] = written.to(hidden.dtype).view(*sites.shape, -1)
+            return hidden
+
+        with (
+            skipping(trunk.parts, range(layer), as_tuple=trunk.as_tuple),
+            visiting(trunk.parts, {EMBEDDING if in_embedding else layer: patch}),
+        ):
+            tokens = trunk.tokens[:, -trunk.tail :].repeat(1, self.count)
+            ends = torch.arange(trunk.tail - 1, tokens.shape[1], trunk.tail, device=tokens.device)
+            return self._forward(tokens, 0, cache, ends)
+
+    def _step(self, tokens: Tensor, step: int, cache: _BranchCache) -> Tensor:
+        return self._forward(tokens, step, cache, torch.arange(self.count, device=tokens.device))
+
+    def _forward(self, tokens: Tensor, step: int, cache: _BranchCache, ends: Tensor) -> Tensor:
+        """Logits at the columns `ends` of a step's branch tokens: the tails in step 0, a token a branch after."""
+        trunk = self.trunk
+        branch, column = self._layout(step)
+        queries = column[-tokens.shape[1] :]
+        if step not in self._given:
+            self._given[step] = self._give(branch, column, tokens.shape[1])
+        prefix = trunk.mask[:, : trunk.columns - trunk.tail]
+        with giving(trunk.parts, lambda index, _: self._given[step][index]):
+            output = trunk.model(
+                input_ids=tokens,
+                attention_mask=torch.nn.functional.pad(prefix, (0, len(column)), value=1),
+                position_ids=trunk.positions[:, queries],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=ends,
+            )
+        logits: Tensor = output.logits
+        return logits
+
+    def _layout(self, step: int) -> tuple[Tensor, Tensor]:
+        """Branch and column of every key after the prefix, in the cache's order: tails, then a token each a step."""
+        device = self._tail_branch.device
+        branches, columns = [self._tail_branch], [self._tail_column]
+        for number in range(step):
+            branches.append(torch.arange(self.count, device=device))
+            columns.append(torch.full((self.count,), self.trunk.columns + number, device=device))
+        return torch.cat(branches), torch.cat(columns)
+
+    def _give(self, branch: Tensor, column: Tensor, queries: int) -> dict[int, dict[str, Tensor]]:
+        """By block, its mask and ALiBi bias for these tokens: a branch sees the prefix and itself."""
+        trunk = self.trunk
+        prefix = torch.arange(trunk.columns - trunk.tail, device=column.device)
+        keys = torch.cat([prefix, column])
+        own = torch.cat([torch.full_like(prefix, -1), branch])
+        apart = (own != -1) & (own != branch[-queries:, None])
+        made: dict[int, Tensor] = {}  # blocks share their masks
+        given: dict[int, dict[str, Tensor]] = {}
+        for index, places in enumerate(trunk.places):
+            given[index] = {}
+            for name, whole in places.items():
+                if id(whole) not in made:
+                    value = whole[..., keys.to(whole.device)]
+                    if _PLACED[name][0] is not None:
+                        value = value[..., column[-queries:].to(whole.device), :]
+                        blocked = False if value.dtype == torch.bool else torch.finfo(value.dtype).min
+                        value = value.masked_fill(apart.to(whole.device), blocked)
+                    made[id(whole)] = value
+                given[index][name] = made[id(whole)]
+        return given
+
+
+class _BranchLayer(DynamicLayer):  # type: ignore[misc]
+    """One block's keys and values: the trunk's prefix, shared and never changed, then the branches' own."""
+
+    def __init__(self, keys: Tensor, values: Tensor, keep: bool) -> None:
+        super().__init__()
+        self.prefix = (keys, values)
+        self.own: tuple[Tensor, Tensor] = (keys[:, :, :0], values[:, :, :0])
+        self.keep = keep
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        own = tuple(torch.cat(pair, dim=-2) for pair in zip(self.own, (key_states, value_states), strict=True))
+        if self.keep:
+            self.own = (own[0], own[1])
+        return torch.cat([self.prefix[0], own[0]], dim=-2), torch.cat([self.prefix[1], own[1]], dim=-2)
+
+    def get_seq_length(self) -> int:
+        return self.prefix[0].shape[-2] + self.own[0].shape[-2]
+
+
+class _BranchCache(Cache):  # type: ignore[misc]
+    def __init__(self, trunk: Trunk, keep: bool) -> None:
+        self.trunk = trunk
+        split = trunk.columns - trunk.tail
+        super().__init__(
+            layers=[
+                _BranchLayer(keys[:, :, :split], values[:, :, :split], keep)
+                for keys, values in zip(trunk.keys, trunk.values, strict=True)
+            ]
+        )
+
+    def fill(self, layer: int, count: int) -> None:
+        """Gives the blocks below `layer`, which the branches did not run, the trunk's keys and values of the tail."""
+        split = self.trunk.columns - self.trunk.tail
+        for index in range(layer):
+            own = (self.trunk.keys[index], self.trunk.values[index])
+            keys, values = (whole[:, :, split:].repeat(1, 1, count, 1) for whole in own)
+            self.layers[index].own = (keys, values)
+
+
+def _key_values(cache: DynamicCache, depth: int) -> tuple[list[Tensor], list[Tensor]]:
+    layers = cache.layers[:depth]
+    if len(layers) != depth or not all(isinstance(layer, DynamicLayer) for layer in layers):
+        raise UnsupportedModel("the model keeps no keys and values in its cache")
+    return [layer.keys for layer in layers], [layer.values for layer in layers]
+
+
+def _check_once(trunk: Trunk) -> None:
+    """Two branches that change nothing must say what the trunk said."""
+    if getattr(trunk.parts, "branches_checked", False):
+        return
+    from correction.mappings import IDENTITY
+
+    rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
+    own = trunk.states[0][rows, trunk.sites]
+    branches = Branches(trunk, torch.stack([own, own], dim=1), IDENTITY, trunk.parts)
+    logits = branches._enter(0, _BranchCache(trunk, keep=False))
+    largest = trunk.logits.abs().max().item()
+    tolerance = _TOLERANCE if logits.dtype == torch.float32 else 30 * _TOLERANCE
+    if (logits - trunk.logits[:, None]).abs().max().item() > tolerance * max(1.0, largest):
+        raise UnsupportedModel(f"branches of {type(trunk.model).__name__} do not equal its own forward")
+    object.__setattr__(trunk.parts, "branches_checked", True)
