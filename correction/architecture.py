@@ -30,6 +30,7 @@ class Blocks:
     blocks: nn.ModuleList
     norm: nn.Module
     head: nn.Module
+    logit_cap: float | None = None
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Blocks:
@@ -46,7 +47,8 @@ class Blocks:
                 f"last child called a norm), and input and output embeddings",
                 hint="add its names to the table in correction/architecture.py",
             )
-        return cls(embedding, blocks, norm, head)
+        cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2
+        return cls(embedding, blocks, norm, head, cap)
 
     @property
     def depth(self) -> int:
@@ -55,9 +57,9 @@ class Blocks:
 
     def predict(self, states: Tensor) -> Tensor:
         """Logits that the head gives states of the last layer, (rows, vocabulary): the logit lens for any others."""
-        logits = self.head(self.norm(states))
+        logits = self.head(self.norm(states.to(next(self.norm.parameters()))))
         assert isinstance(logits, Tensor)
-        return logits
+        return logits if self.logit_cap is None else self.logit_cap * torch.tanh(logits / self.logit_cap)
 
     def embeddings(self) -> Tensor:
         """What the embedding gives for every token of the vocabulary, (vocabulary, width), scaling included."""

@@ -59,6 +59,8 @@ class Trunk:
         pad: int,
     ) -> Trunk:
         """Runs the prompts, and checks once for each model that branches equal its own forward."""
+        if model.config.is_encoder_decoder:
+            raise UnsupportedModel("branches need a decoder")
         device = model.get_input_embeddings().weight.device
         columns = max(len(prompt) for prompt in prompts)
         shifts = [columns - len(prompt) for prompt in prompts]
@@ -184,10 +186,10 @@ class Branches:
             if not in_embedding:
                 hidden = trunk.states[layer].to(hidden.device).repeat(1, self.count, 1)
             replaced = hidden[rows[:, None], sites].flatten(0, 1)
-            source = self.states.flatten(0, 1).to(hidden.device, hidden.dtype)
+            source = self.states.flatten(0, 1).to(hidden)
             written = self.mapping(source, replaced, self.origin, trunk.parts)
             hidden = hidden.clone()
-            hidden[rows[:, None], sites] = written.to(hidden.dtype).view(*sites.shape, -1)
+            hidden[rows[:, None], sites] = written.to(hidden).view(*sites.shape, -1)
             return hidden
 
         with (

@@ -179,8 +179,8 @@ class _Sites:
         for (mapping, origin), sites in patches.items():
             rows = torch.tensor([row for row, _, _ in sites], device=hidden.device)
             positions = torch.tensor([position for _, position, _ in sites], device=hidden.device)
-            source = torch.stack([state for _, _, state in sites]).to(hidden.device, hidden.dtype)
-            hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden.dtype)
+            source = torch.stack([state for _, _, state in sites]).to(hidden)
+            hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden)
             for row, _, _ in sites:
                 self.rows[row].patched += 1
         return hidden

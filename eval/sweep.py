@@ -1,6 +1,6 @@
-"""The layer grid: every (source layer, target layer) pair of a mapping, on a list of questions.
+"""The layer grid of questions: every (source layer, target layer) pair of a mapping, as answer texts.
 
-Hop 1 runs once a question with its states captured at every source layer; each cell is then one patched pass of hop 2.
+Hop 1 runs once a question with its states captured at every source layer; the engine's grid does the rest.
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+import torch
+
 from correction.corrector import Corrector
+from correction.grid import GridPass
 from correction.mappings import mapping_named
-from correction.passes import Capture, Pass, Patch, Sampling
+from correction.passes import Capture, Pass, Sampling
 from correction.profile import Choice
 from correction.prompts import without_full_stop
 from eval.questions import GoldQuestion
 
-Grid = dict[Choice, list[str]]
+Texts = dict[Choice, list[str]]
 
 
 def identity_grid(depth: int, mapping: str = "identity") -> list[Choice]:
@@ -28,34 +31,33 @@ async def sweep(
     questions: Sequence[GoldQuestion],
     choices: Sequence[Choice],
     on_done: Callable[[int], None] = lambda count: None,
-) -> Grid:
+) -> Texts:
     """The answer text of every choice on every question: one placeholder, the state of hop 1's last position."""
     engine, prompts = corrector.engine, corrector.prompts
     layers = sorted({choice.source_layer for choice in choices})
-    short = Sampling(max_tokens=1, top_logprobs=0)
+    captures = tuple(Capture(layer) for layer in layers)
+    read = Sampling(max_tokens=0)
     sources = await asyncio.gather(
-        *(
-            engine.run(Pass(prompts.encode(q.hop1), tuple(Capture(layer) for layer in layers), sampling=short))
-            for q in questions
-        )
+        *(engine.run(Pass(prompts.encode(q.hop1), captures, sampling=read)) for q in questions)
     )
+    states = torch.stack([torch.stack([state[0] for state in source.states]) for source in sources])
     targets = [prompts.encode_blank(q.hop2) for q in questions]
-    sampling = Sampling(corrector.max_tokens, 0)
-    grid: Grid = {}
-    for choice in choices:
-        at, mapping = layers.index(choice.source_layer), mapping_named(choice.mapping)
-        results = await asyncio.gather(
-            *(
-                engine.run(
-                    Pass(
-                        ids,
-                        patches=(Patch(choice.target_layer, site, source.states[at][0], mapping),),
-                        sampling=sampling,
-                    )
-                )
-                for (ids, (site,)), source in zip(targets, sources, strict=True)
-            )
+    texts: Texts = {}
+    for mapping in dict.fromkeys(choice.mapping for choice in choices):
+        asked = [choice for choice in choices if choice.mapping == mapping]
+        above = sorted({choice.source_layer for choice in asked})
+        below = sorted({choice.target_layer for choice in asked})
+        request = GridPass(
+            [ids for ids, _ in targets],
+            [site for _, (site,) in targets],
+            states[:, [layers.index(layer) for layer in above]],
+            below,
+            mapping_named(mapping),
+            max_tokens=corrector.max_tokens,
         )
-        grid[choice] = [without_full_stop(result.text) for result in results]
-        on_done(len(results))
-    return grid
+        grid = await engine.grid(request, on_done)
+        for choice in asked:
+            cells = grid.tokens[:, above.index(choice.source_layer), below.index(choice.target_layer)].tolist()
+            decoded = (corrector.loaded.decode([token for token in cell if token >= 0]) for cell in cells)
+            texts[choice] = [without_full_stop(text) for text in decoded]
+    return {choice: texts[choice] for choice in choices}

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
+import torch
+
+from correction.grid import Grid, GridPass
 from correction.passes import Pass, PassResult
 
 
@@ -26,6 +31,25 @@ class Engine(Protocol):
         """
         ...
 
+    async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
+        """Runs every cell of a layer grid; raises as `run` does. `on_done` is told how many prompts were finished."""
+        ...
+
     async def close(self) -> None:
         """Frees what the engine holds; passes in flight fail with `EngineUnavailable`."""
         ...
+
+
+async def grid_of_passes(engine: Engine, request: GridPass, on_done: Callable[[int], None]) -> Grid:
+    """A layer grid as one patched pass a cell: any engine that patches can run it, and any architecture."""
+    sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
+    grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.inf))
+    for n in range(sizes[0]):
+        results = await asyncio.gather(*(engine.run(cell) for cell in request.of([n]).passes()))
+        for cell, result in enumerate(results):
+            source, target = divmod(cell, sizes[2])
+            said = len(result.tokens)
+            grid.tokens[n, source, target, :said] = torch.tensor(result.tokens)
+            grid.logprobs[n, source, target, :said] = torch.tensor(result.logprobs)
+        on_done(1)
+    return grid

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
 
-from correction.errors import EngineUnavailable, HopfixError
+from correction.engines.base import grid_of_passes
+from correction.errors import EngineUnavailable, HopfixError, UnsupportedModel
 from correction.forward import Row, generate
+from correction.grid import Grid, GridPass, check_grid, joined, run_tile, tiles
 from correction.models import LoadedModel
 from correction.passes import Alternative, Pass, PassResult, check_pass
 
@@ -58,6 +61,32 @@ class HFEngine:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await entry.future
+
+    async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
+        """Tile by tile in the worker thread, so that passes are answered in between and a caller may give up."""
+        if self._closed:
+            raise EngineUnavailable("the engine is closed")
+        check_grid(request, self.loaded.shape, self.context)
+        waiting, done, grids = tiles(request)[::-1], [], []
+        while waiting:
+            rows = waiting.pop()
+            try:
+                grids.append(await asyncio.get_running_loop().run_in_executor(self._thread, self._tile, request, rows))
+            except UnsupportedModel:
+                return await grid_of_passes(self, request, on_done)
+            except torch.OutOfMemoryError as error:
+                if len(rows) == 1:
+                    raise EngineUnavailable("out of memory", hint=f"shorten the prompt ({error})") from error
+                half = len(rows) // 2
+                waiting += [rows[half:], rows[:half]]
+            else:
+                done.append(rows)
+                on_done(len(rows))
+        return joined(done, grids)
+
+    def _tile(self, request: GridPass, rows: list[int]) -> Grid:
+        loaded = self.loaded
+        return run_tile(loaded.model, loaded.parts, request.of(rows), stop=loaded.stop_tokens, pad=loaded.pad_token)
 
     async def close(self) -> None:
         self._closed = True

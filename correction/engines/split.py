@@ -7,9 +7,11 @@ gave it; only the result does, since which engine it will be is not known before
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from correction.engines.base import Engine
 from correction.errors import EngineUnavailable
+from correction.grid import Grid, GridPass
 from correction.passes import Pass, PassResult
 
 logger = logging.getLogger(__name__)
@@ -48,6 +50,9 @@ class SplitEngine:
             return await self.hf.run(request)
         self._failing = False
         return result
+
+    async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
+        return await self.hf.grid(request, on_done)
 
     async def close(self) -> None:
         self._closed = True

@@ -12,13 +12,14 @@ import asyncio
 import gc
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
+from correction.grid import Grid, GridPass
 from correction.models import LoadedModel
 from correction.passes import Alternative, Pass, PassResult, check_pass
 
@@ -77,6 +78,9 @@ class VLLMEngine:
             if self._closed and caller is not None and not caller.cancelling():
                 raise EngineUnavailable("the engine was closed") from None
             raise
+
+    async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
+        raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
 
     async def close(self) -> None:
         if self._closed:

@@ -41,7 +41,7 @@ class Vocabulary:
     embeds = True
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-        return origin.predict(source).float().softmax(-1).to(target.dtype) @ parts.embeddings()
+        return origin.predict(source).float().softmax(-1).to(parts.embeddings()) @ parts.embeddings()
 
 
 class HardToken:

@@ -179,5 +179,5 @@ def test_an_unknown_architecture_is_refused_with_what_was_looked_for(random_mode
         def get_output_embeddings(self) -> None: ...
         def get_input_embeddings(self) -> None: ...
 
-    with pytest.raises(UnsupportedModel, match="layers, h, blocks"):
+    with pytest.raises(UnsupportedModel, match="layers, h, block, blocks"):
         Blocks.of(Odd())  # type: ignore[arg-type]

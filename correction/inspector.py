@@ -1,0 +1,177 @@
+"""Runs Patchscopes: sources are read once each, targets run as the engines' batches.
+
+Knows models by the names that Patchscopes give them; what a Patchscope is for is the caller's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from correction.engines.base import Engine
+from correction.errors import InvalidInput
+from correction.grid import Grid, GridPass
+from correction.mappings import mapping_named
+from correction.models import LoadedModel
+from correction.passes import Capture, Pass, PassResult, Patch, Sampling
+from correction.patchscope import Graft, Patchscope, Sites, Source, find_sites
+
+
+@dataclass(frozen=True, eq=False)
+class Host:
+    """A model with the engine that runs it."""
+
+    loaded: LoadedModel
+    engine: Engine
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a target pass said. alternatives: the likeliest first tokens with their probabilities, best first."""
+
+    patchscope: Patchscope
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    alternatives: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "text": self.text,
+            "tokens": list(self.tokens),
+            "logprobs": list(self.logprobs),
+            "alternatives": [{"text": text, "probability": p} for text, p in self.alternatives],
+            "patchscope": self.patchscope.to_json(),
+        }
+
+
+class Inspector:
+    """Patchscopes between models. `hosts` maps names to models; None is the one that is meant where none is named."""
+
+    def __init__(self, hosts: Dict[str | None, Host]) -> None:
+        self.hosts = hosts
+
+    @classmethod
+    def of(cls, loaded: LoadedModel, engine: Engine) -> Inspector:
+        """For one model."""
+        return cls({None: Host(loaded, engine)})
+
+    def host(self, name: str | None) -> Host:
+        """Raises `InvalidInput` for a model that has not been loaded."""
+        try:
+            return self.hosts[name]
+        except KeyError:
+            known = ", ".join(repr(n) for n in self.hosts if n is not None) or "none by name"
+            raise InvalidInput(f"the model {name!r} is not loaded", hint=f"loaded: {known}", param="model") from None
+
+    def sites(self, point: Source) -> Sites:
+        """Where a source is in its model's pass."""
+        return find_sites(self.host(point.model).loaded, point.prompt, point.layer, point.position)
+
+    async def states(self, sources: Sequence[Source]) -> list[Tensor]:
+        """The states of each source's span, (tokens, width). A prompt that several sources share runs once."""
+        found = [self.sites(source) for source in sources]
+        wanted: dict[tuple[str | None, tuple[int, ...]], dict[Capture, int]] = {}
+        for source, sites in zip(sources, found, strict=True):
+            captures = wanted.setdefault((source.model, sites.tokens), {})
+            for site in zip(sites.layers, sites.positions, strict=True):
+                captures.setdefault(Capture(*site), len(captures))
+        read = Sampling(max_tokens=0, top_logprobs=0)
+        results = await asyncio.gather(
+            *(self.host(m).engine.run(Pass(tokens, tuple(c), sampling=read)) for (m, tokens), c in wanted.items())
+        )
+        given = {key: result.states for key, result in zip(wanted, results, strict=True)}
+        return [
+            torch.stack(
+                [
+                    given[source.model, sites.tokens][wanted[source.model, sites.tokens][Capture(*site)]][0]
+                    for site in zip(sites.layers, sites.positions, strict=True)
+                ]
+            )
+            for source, sites in zip(sources, found, strict=True)
+        ]
+
+    async def run(self, patchscopes: Sequence[Patchscope], *, top: int = 5) -> list[Outcome]:
+        """Runs them all, batched. `top` is how many alternatives come with the first token.
+
+        Raises `InvalidInput` for sites outside a model, spans that differ in length, mappings that do not fit.
+        """
+        grafts = [graft for scope in patchscopes for graft in scope.grafts]
+        states = iter(await self.states([graft.source for graft in grafts]))
+        passes = [self._pass(scope, [next(states) for _ in scope.grafts], top) for scope in patchscopes]
+        results = await asyncio.gather(
+            *(
+                self.host(scope.target.model).engine.run(request)
+                for scope, request in zip(patchscopes, passes, strict=True)
+            )
+        )
+        return [_outcome(scope, result) for scope, result in zip(patchscopes, results, strict=True)]
+
+    async def grid(
+        self, patchscope: Patchscope, source_layers: Sequence[int], target_layers: Sequence[int]
+    ) -> tuple[Grid, list[list[str]]]:
+        """The Patchscope at every pair of layers, and the text of each cell, [source layer][target layer].
+
+        For a single state into a single site; the layers that the Patchscope itself names are not used.
+        """
+        source, target = patchscope.source, patchscope.target
+        if patchscope.also or isinstance(source.position, tuple) or isinstance(target.position, tuple):
+            raise InvalidInput("a layer grid takes one state to one site", hint="give single positions")
+        host = self.host(target.model)
+        sites = find_sites(host.loaded, target.prompt, 0, target.position)
+        states = await self.states([source.model_copy(update={"layer": layer}) for layer in source_layers])
+        request = GridPass(
+            [sites.tokens],
+            [sites.positions[0]],
+            torch.cat(states).unsqueeze(0),
+            list(target_layers),
+            mapping_named(patchscope.mapping),
+            self._origin(source.model, target.model),
+            patchscope.max_tokens,
+        )
+        grid = await host.engine.grid(request)
+        texts = [[_text(host.loaded, cell) for cell in row] for row in grid.tokens[0].tolist()]
+        return grid, texts
+
+    def _pass(self, scope: Patchscope, states: list[Tensor], top: int) -> Pass:
+        target = scope.target
+        loaded = self.host(target.model).loaded
+        patches: list[Patch] = []
+        tokens: tuple[int, ...] = ()
+        for graft, span in zip(scope.grafts, states, strict=True):
+            sites = find_sites(loaded, target.prompt, graft.layer, graft.position)
+            tokens = sites.tokens
+            patches += self._patches(graft, span, sites, target.model)
+        return Pass(tokens, patches=tuple(patches), sampling=Sampling(scope.max_tokens, top))
+
+    def _patches(self, graft: Graft, states: Tensor, sites: Sites, target: str | None) -> list[Patch]:
+        if len(states) != len(sites.positions):
+            raise InvalidInput(
+                f"a span of {len(states)} source tokens does not fit one of {len(sites.positions)} target tokens",
+                hint="give as many target positions as source positions",
+                param="position",
+            )
+        mapping = mapping_named(graft.mapping)
+        origin = self._origin(graft.source.model, target)
+        return [
+            Patch(layer, position, state, mapping, origin)
+            for layer, position, state in zip(sites.layers, sites.positions, states, strict=True)
+        ]
+
+    def _origin(self, source: str | None, target: str | None) -> Any:
+        return None if source == target else self.host(source).loaded.parts
+
+
+def _outcome(scope: Patchscope, result: PassResult) -> Outcome:
+    alternatives = tuple((a.text, a.probability) for a in result.alternatives)
+    return Outcome(scope, result.text, result.tokens, result.logprobs, alternatives)
+
+
+def _text(loaded: LoadedModel, tokens: list[int]) -> str:
+    return loaded.decode([token for token in tokens if token >= 0])
