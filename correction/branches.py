@@ -115,8 +115,9 @@ class Trunk:
 
         def note(index: int, arguments: Arguments) -> None:
             nonlocal plain
-            given = {name: arguments.get(name) for name in _PLACED if name in arguments or name == "attention_mask"}
-            if given["attention_mask"] is None:  # the attention functions' short form of "causal, nothing padded"
+            given = {name: arguments.get(name) for name in _PLACED}
+            if "attention_mask" in given and given["attention_mask"] is None:
+                # The attention functions' short form of "causal, nothing padded".
                 if plain is None:
                     plain = self.mask.new_ones(1, 1, columns, columns, dtype=torch.bool).tril()
                 given["attention_mask"] = plain

@@ -62,6 +62,11 @@ def _hook(parts: Blocks, layer: int, visit: Visit) -> Any:
     return parts.blocks[layer].register_forward_pre_hook(before_block, with_kwargs=True)
 
 
+def _signature(block: nn.Module) -> inspect.Signature:
+    """The names of a block's own arguments, also where a library has wrapped its forward."""
+    return inspect.signature(type(block).forward.__get__(block))
+
+
 Arguments = dict[str, Any]  # of a block, by the names in its own signature
 
 
@@ -95,7 +100,7 @@ def _put_back(block: nn.Module) -> Callable[[], None]:
 
 
 def _skipped(block: nn.Module, index: int, seen: Callable[[int, Arguments], None] | None, as_tuple: bool) -> Any:
-    signature = inspect.signature(block.forward)
+    signature = _signature(block)
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         arguments = signature.bind(*args, **kwargs).arguments
@@ -117,7 +122,7 @@ def giving(parts: Blocks, given: Callable[[int, Arguments], Arguments]) -> Itera
 
 
 def _given(block: nn.Module, index: int, given: Callable[[int, Arguments], Arguments]) -> Any:
-    signature = inspect.signature(block.forward)
+    signature = _signature(block)
 
     def before_block(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bound = signature.bind(*args, **kwargs)

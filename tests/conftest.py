@@ -8,50 +8,29 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    Gemma2Config,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    OPTConfig,
-    PreTrainedConfig,
-    PreTrainedModel,
-    Qwen3Config,
-)
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from correction.corrector import Corrector
 from correction.engines import HFEngine
 from correction.models import LoadedModel, demo_profile_folder, load_model
 from correction.passes import Pass, PassResult
 from correction.profile import Profile
+from tests.architectures import CONFIGS, UNUSUAL, random_weights
 
-SHAPE = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
-NORMAL = {**SHAPE, "intermediate_size": 48, "max_position_embeddings": 64}
-CONFIGS: dict[str, PreTrainedConfig] = {
-    "llama": LlamaConfig(**NORMAL, tie_word_embeddings=True),
-    "qwen3": Qwen3Config(**NORMAL, num_key_value_heads=2, head_dim=8),
-    "gemma2": Gemma2Config(**NORMAL, num_key_value_heads=2, head_dim=8, sliding_window=8),  # scaled embeddings
-    "gpt_neox": GPTNeoXConfig(**NORMAL),  # parallel blocks, untied embeddings
-    "gpt2": GPT2Config(
-        vocab_size=97, n_embd=32, n_layer=3, n_head=4, n_positions=64, bos_token_id=1, eos_token_id=2
-    ),  # learned positions
-    "opt": OPTConfig(
-        **SHAPE, ffn_dim=48, max_position_embeddings=64, word_embed_proj_dim=32, pad_token_id=1, eos_token_id=2
-    ),
-}
+
+torch.set_num_threads(1)  # small models gain nothing from more, and lose much beside other processes
 
 
 @pytest.fixture(scope="session", params=sorted(CONFIGS))
 def random_model(request: pytest.FixtureRequest) -> PreTrainedModel:
     """A small model with random weights, of each architecture in turn."""
-    torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(CONFIGS[request.param]).eval()
-    for parameter in model.parameters():  # the usual initialisation is too small to tell states apart
-        if parameter.dim() > 1:
-            parameter.data.normal_(0, 0.15)
-    model.tie_weights()
-    return model
+    return random_weights(request.param)
+
+
+@pytest.fixture(scope="session", params=sorted(UNUSUAL))
+def unusual_model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    """An encoder-decoder and a recurrent model, with random weights."""
+    return random_weights(request.param)
 
 
 @pytest.fixture(scope="session")
