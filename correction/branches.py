@@ -1,142 +1,63 @@
-"""A prompt's clean run (the trunk) and patched continuations of it side by side (branches): see `correction.grid`."""
+"""Patched continuations of a prompt side by side in one row, kept apart by the mask. See `correction.grid`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from correction.architecture import Blocks
-from correction.errors import UnsupportedModel
-from correction.hooks import EMBEDDING, Arguments, giving, skipping, visiting
-from correction.mappings import Mapping
+from correction.errors import HopfixError, UnsupportedModel
+from correction.hooks import EMBEDDING, giving, skipping, visiting
+from correction.mappings import IDENTITY, Mapping
+from correction.trunk import PLACED, Trunk
 
-# What a block is told about places: dimensions of queries and of keys, counted from the last.
-_PLACED = {"attention_mask": (-2, -1), "alibi": (None, -1)}
+_CHECKED: WeakSet[PreTrainedModel] = WeakSet()  # models whose branches equal their own forward
 _TOLERANCE = 1e-3  # of a no-op patch, relative to the largest logit; half precision gets more
 
 
-@dataclass(eq=False)
-class Trunk:
-    """Left-padded prompts run once. Columns are padded token positions; the tail is the last `tail` columns.
+def checked_trunk(
+    model: PreTrainedModel,
+    parts: Blocks,
+    prompts: Sequence[Sequence[int]],
+    positions: Sequence[int],
+    max_tokens: int,
+    pad: int,
+) -> Trunk:
+    """The prompts' trunk. For a model's first time also checks that branches equal its own forward.
 
-    tokens, positions: (rows, columns) with the generated columns' positions after them. sites: column of i* in the
-    tail. states: by layer, (rows, tail, width). keys, values: by block, (rows, heads, columns, head width). places: by
-    block, what `_PLACED` names, for prompt and generated columns.
+    Raises `UnsupportedModel` if they do not, or if the model's forward cannot be entered at all.
     """
+    if model in _CHECKED:
+        return Trunk.of(model, parts, prompts, positions, max_tokens, pad)
+    if model.config.is_encoder_decoder:
+        raise UnsupportedModel("branches need a decoder")
+    try:
+        trunk = Trunk.of(model, parts, prompts, positions, max_tokens, pad)
+        _check(trunk)
+    except (HopfixError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever an architecture nobody has seen makes of it
+        raise UnsupportedModel(f"{type(model).__name__} cannot branch", hint=repr(error)) from error
+    _CHECKED.add(model)
+    return trunk
 
-    model: PreTrainedModel
-    parts: Blocks
-    tokens: Tensor
-    mask: Tensor
-    positions: Tensor
-    tail: int
-    sites: Tensor
-    states: list[Tensor]
-    keys: list[Tensor]
-    values: list[Tensor]
-    places: list[dict[str, Tensor]]
-    logits: Tensor
-    as_tuple: bool
 
-    @property
-    def columns(self) -> int:
-        return self.tokens.shape[1]
-
-    @classmethod
-    def of(
-        cls,
-        model: PreTrainedModel,
-        parts: Blocks,
-        prompts: Sequence[Sequence[int]],
-        positions: Sequence[int],
-        max_tokens: int,
-        pad: int,
-    ) -> Trunk:
-        """Runs the prompts, and checks once for each model that branches equal its own forward."""
-        if model.config.is_encoder_decoder:
-            raise UnsupportedModel("branches need a decoder")
-        device = model.get_input_embeddings().weight.device
-        columns = max(len(prompt) for prompt in prompts)
-        shifts = [columns - len(prompt) for prompt in prompts]
-        tail = max(len(prompt) - position for prompt, position in zip(prompts, positions, strict=True))
-        tokens = torch.tensor([[pad] * n + list(p) for n, p in zip(shifts, prompts, strict=True)], device=device)
-        real = torch.tensor([[0] * n + [1] * (columns + max_tokens - n) for n in shifts], device=device)
-        places = (real.cumsum(-1) - 1).clamp_min(0)
-        states: list[Tensor] = []
-        returned: list[Any] = []
-
-        def keep(hidden: Tensor) -> Tensor:
-            states.append(hidden[:, -tail:].clone())
-            return hidden
-
-        cache = DynamicCache()
-        form = parts.blocks[0].register_forward_hook(lambda block, given, output: returned.append(type(output)))
-        try:
-            with visiting(parts, dict.fromkeys(range(parts.depth + 1), keep)):
-                output = model(
-                    input_ids=tokens,
-                    attention_mask=real[:, :columns],
-                    position_ids=places[:, :columns],
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-        finally:
-            form.remove()
-        trunk = cls(
-            model,
-            parts,
-            tokens,
-            real,
-            places,
-            tail,
-            torch.tensor([n + p for n, p in zip(shifts, positions, strict=True)], device=device) - (columns - tail),
-            states,
-            *_key_values(cache, parts.depth),
-            [],
-            output.logits[:, -1],
-            issubclass(returned[0], tuple),
-        )
-        trunk.places = trunk._ask_places(pad)
-        _check_once(trunk)
-        return trunk
-
-    def _ask_places(self, pad: int) -> list[dict[str, Tensor]]:
-        """What the model tells its blocks about places, for the prompt and all that may be generated after it."""
-        columns = self.mask.shape[1]
-        places: list[dict[str, Tensor]] = [{} for _ in self.parts.blocks]
-        plain: Tensor | None = None
-
-        def note(index: int, arguments: Arguments) -> None:
-            nonlocal plain
-            given = {name: arguments.get(name) for name in _PLACED}
-            if "attention_mask" in given and given["attention_mask"] is None:
-                # The attention functions' short form of "causal, nothing padded".
-                if plain is None:
-                    plain = self.mask.new_ones(1, 1, columns, columns, dtype=torch.bool).tril()
-                given["attention_mask"] = plain
-            places[index] = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-
-        tokens = torch.nn.functional.pad(self.tokens, (0, columns - self.columns), value=pad)
-        with skipping(self.parts, range(self.parts.depth), as_tuple=self.as_tuple, seen=note):
-            self.model(
-                input_ids=tokens,
-                attention_mask=self.mask,
-                position_ids=self.positions,
-                use_cache=False,
-                logits_to_keep=1,
-            )
-        for given in places:
-            for value in given.values():
-                if value.shape[-1] != columns:
-                    raise UnsupportedModel("the blocks' attention mask has an unknown form")
-        return places
+def _check(trunk: Trunk) -> None:
+    """Two branches that change nothing must say what the trunk said."""
+    rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
+    own = trunk.states[0][rows, trunk.sites]
+    branches = Branches(trunk, torch.stack([own, own], dim=1), IDENTITY, trunk.parts)
+    logits = branches.enter(0, _BranchCache(trunk, keep=False))
+    largest = trunk.logits.abs().max().item()
+    tolerance = _TOLERANCE if logits.dtype == torch.float32 else 30 * _TOLERANCE
+    if (logits - trunk.logits[:, None]).abs().max().item() > tolerance * max(1.0, largest):
+        raise UnsupportedModel(f"branches of {type(trunk.model).__name__} do not equal its own forward")
 
 
 class Branches:
@@ -160,7 +81,7 @@ class Branches:
         trunk = self.trunk
         steps = trunk.mask.shape[1] - trunk.columns
         cache = _BranchCache(trunk, keep=steps > 1)
-        logits = self._enter(layer, cache)
+        logits = self.enter(layer, cache)
         if steps > 1:
             cache.fill(layer, self.count)
         done = torch.zeros(logits.shape[:2], dtype=torch.bool, device=logits.device)
@@ -176,7 +97,7 @@ class Branches:
                 return tokens, logprobs, margins
             logits = self._step(token, len(said), cache)
 
-    def _enter(self, layer: int, cache: _BranchCache) -> Tensor:
+    def enter(self, layer: int, cache: _BranchCache) -> Tensor:
         """The first step: the model's own forward from `layer` on, over the tails."""
         trunk = self.trunk
         rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
@@ -247,7 +168,7 @@ class Branches:
             for name, whole in places.items():
                 if id(whole) not in made:
                     value = whole[..., keys.to(whole.device)]
-                    if _PLACED[name][0] is not None:
+                    if PLACED[name][0] is not None:
                         value = value[..., column[-queries:].to(whole.device), :]
                         blocked = False if value.dtype == torch.bool else torch.finfo(value.dtype).min
                         value = value.masked_fill(apart.to(whole.device), blocked)
@@ -293,27 +214,3 @@ class _BranchCache(Cache):  # type: ignore[misc]
             own = (self.trunk.keys[index], self.trunk.values[index])
             keys, values = (whole[:, :, split:].repeat(1, 1, count, 1) for whole in own)
             self.layers[index].own = (keys, values)
-
-
-def _key_values(cache: DynamicCache, depth: int) -> tuple[list[Tensor], list[Tensor]]:
-    layers = cache.layers[:depth]
-    if len(layers) != depth or not all(isinstance(layer, DynamicLayer) for layer in layers):
-        raise UnsupportedModel("the model keeps no keys and values in its cache")
-    return [layer.keys for layer in layers], [layer.values for layer in layers]
-
-
-def _check_once(trunk: Trunk) -> None:
-    """Two branches that change nothing must say what the trunk said."""
-    if getattr(trunk.parts, "branches_checked", False):
-        return
-    from correction.mappings import IDENTITY
-
-    rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
-    own = trunk.states[0][rows, trunk.sites]
-    branches = Branches(trunk, torch.stack([own, own], dim=1), IDENTITY, trunk.parts)
-    logits = branches._enter(0, _BranchCache(trunk, keep=False))
-    largest = trunk.logits.abs().max().item()
-    tolerance = _TOLERANCE if logits.dtype == torch.float32 else 30 * _TOLERANCE
-    if (logits - trunk.logits[:, None]).abs().max().item() > tolerance * max(1.0, largest):
-        raise UnsupportedModel(f"branches of {type(trunk.model).__name__} do not equal its own forward")
-    object.__setattr__(trunk.parts, "branches_checked", True)

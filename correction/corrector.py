@@ -17,7 +17,7 @@ from torch import Tensor
 from correction.answers import Answer, Bridge, Fallback, HopResult, Usage
 from correction.decomposition import ask_model, split_question
 from correction.engines.base import Engine
-from correction.errors import HopfixError, InvalidInput
+from correction.errors import HopfixError, InvalidInput, UnsupportedModel
 from correction.mappings import mapping_named
 from correction.models import LoadedModel
 from correction.passes import Capture, Pass, PassResult, Patch, Sampling
@@ -57,6 +57,12 @@ class Corrector:
     def __init__(
         self, loaded: LoadedModel, engine: Engine, profile: Profile | None = None, *, max_tokens: int = 16
     ) -> None:
+        if loaded.model.config.is_encoder_decoder:
+            raise UnsupportedModel(
+                f"{loaded.name!r} is an encoder-decoder: its states can be inspected, its answers not corrected",
+                hint="choose a causal language model",
+                param="model",
+            )
         if profile is not None:
             profile.check_model(loaded)
         self.loaded = loaded

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
-from correction.branches import Branches, Trunk
+from correction.branches import Branches, checked_trunk
 from correction.errors import InvalidInput
 from correction.mappings import IDENTITY, Mapping, check_finite
 from correction.passes import ModelShape, Pass, Patch, Sampling, check_pass
@@ -121,7 +121,7 @@ def _across(request: GridPass, tail: int) -> int:
 def run_tile(model: PreTrainedModel, parts: Blocks, request: GridPass, *, stop: frozenset[int], pad: int) -> Grid:
     """All cells of a few prompts in one batch. Raises `UnsupportedModel` where branches are not possible."""
     positions = [p % len(prompt) for p, prompt in zip(request.positions, request.prompts, strict=True)]
-    trunk = Trunk.of(model, parts, request.prompts, positions, request.max_tokens, pad)
+    trunk = checked_trunk(model, parts, request.prompts, positions, request.max_tokens, pad)
     sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
     grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.inf))
     across = _across(request, trunk.tail)

@@ -7,10 +7,18 @@ import struct
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
@@ -119,14 +127,17 @@ def resolve_dtype(dtype: str) -> torch.dtype | str:
 def load_model(
     name: str = DEMO, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
 ) -> LoadedModel:
-    """Loads a folder, a hub id, or the bundled model (`demo`).
+    """Loads a folder, a hub id, or the bundled model (`demo`). The device `balanced` is all GPUs together.
 
-    Raises `ModelNotFound`, `UnsupportedModel` (no causal language model, no fast tokenizer, no block stack) or
-    `InvalidInput` (device, dtype).
+    Raises `ModelNotFound`, `UnsupportedModel` (no language model, no fast tokenizer, no block stack) or `InvalidInput`
+    (device, dtype).
     """
-    torch_device, torch_dtype = resolve_device(device), resolve_dtype(dtype)
+    spread = _spread(device)
+    torch_dtype = resolve_dtype(dtype)
     path = str(demo_folder()) if name == DEMO else name
     transformers_logging.disable_progress_bar()
+    if not spread:
+        resolve_device(device)  # said before seconds are spent on files
     hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
     try:
         config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
@@ -135,8 +146,7 @@ def load_model(
         raise ModelNotFound(
             f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
         ) from error
-    if getattr(config, "is_encoder_decoder", False):
-        raise UnsupportedModel(f"{name!r} is an encoder-decoder", hint="choose a causal language model", param="model")
+    kind = AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
@@ -144,13 +154,24 @@ def load_model(
     if not tokenizer.is_fast:
         raise UnsupportedModel(f"{name!r} has no fast tokenizer", hint="a tokenizer.json gives the character offsets")
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code
+        model = kind.from_pretrained(
+            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code, **spread
         )
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
-    model = model.to(torch_device).eval()
+    model = model.eval() if spread else model.to(resolve_device(device)).eval()
     return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
+
+
+def _spread(device: str) -> dict[str, str]:
+    """`balanced` puts the blocks on all GPUs in turn, which is accelerate's work."""
+    if device != "balanced":
+        return {}
+    if find_spec("accelerate") is None:
+        raise InvalidInput(
+            "spreading a model over GPUs needs accelerate", hint="pip install accelerate", param="device"
+        )
+    return {"device_map": "balanced"}
 
 
 def fingerprint(folder: Path, blocks: int = 64, size: int = 4096) -> str:

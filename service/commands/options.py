@@ -13,7 +13,7 @@ ProfileFolder = Annotated[
     typer.Option("--profile", envvar="HOPFIX_PROFILE", help="Folder that 'hopfix calibrate' wrote."),
 ]
 Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help="hf or hf+vllm.")]
-Device = Annotated[str, typer.Option(envvar="HOPFIX_DEVICE", help="cpu, cuda, cuda:N or auto.")]
+Device = Annotated[str, typer.Option(envvar="HOPFIX_DEVICE", help="cpu, cuda, cuda:N, balanced (all GPUs) or auto.")]
 Dtype = Annotated[str, typer.Option(envvar="HOPFIX_DTYPE", help="float32, bfloat16, float16 or auto.")]
 MaxTokens = Annotated[
     int, typer.Option(min=1, envvar="HOPFIX_MAX_TOKENS", help="The most tokens of a bridge, and of an answer.")

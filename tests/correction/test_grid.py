@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
-from correction import branches
+from correction import trunk
 from correction.architecture import Blocks
 from correction.engines import HFEngine
 from correction.errors import InvalidInput, UnsupportedModel
@@ -112,8 +113,16 @@ def test_long_tails_are_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_architecture_whose_branches_are_wrong_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Here nothing tells the blocks that branches must be kept apart."""
     model = random_weights("llama")
-    monkeypatch.setattr(branches, "_PLACED", {})
+    monkeypatch.setattr(trunk, "PLACED", {})
     with pytest.raises(UnsupportedModel, match="branches of LlamaForCausalLM"):
+        run_grid(model, Blocks.of(model), request_of(model))
+
+
+def test_an_architecture_that_cannot_be_entered_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not with the traceback of whatever went wrong inside."""
+    model = random_weights("llama")
+    monkeypatch.setattr(trunk.Trunk, "_ask_places", lambda self, pad: 1 / 0)
+    with pytest.raises(UnsupportedModel, match="LlamaForCausalLM cannot branch: ZeroDivisionError"):
         run_grid(model, Blocks.of(model), request_of(model))
 
 
@@ -140,23 +149,23 @@ def test_an_architecture_that_nobody_named() -> None:
     assert found.norm is expected.norm
 
 
-def loaded(model: PreTrainedModel, demo: LoadedModel) -> LoadedModel:
-    return LoadedModel("random", demo.folder, model, demo.tokenizer, Blocks.of(model))
-
-
 def test_the_engine_runs_grids_of_models_that_cannot_branch(unusual_model: PreTrainedModel, demo: LoadedModel) -> None:
     """T5 reads the prompt with its encoder, Mamba has no keys and values: a pass a cell, the same numbers."""
     request = request_of(unusual_model)
     with pytest.raises(UnsupportedModel):
         run_grid(unusual_model, Blocks.of(unusual_model), request)
     done: list[int] = []
-    grid = Asked(loaded(unusual_model, demo))(lambda corrector: corrector.engine.grid(request, done.append))
-    assert_same(grid, cell_by_cell(unusual_model, request, corrector_stop(unusual_model, demo)))
+    host = LoadedModel("random", demo.folder, unusual_model, demo.tokenizer, Blocks.of(unusual_model))
+
+    async def go() -> Grid:
+        engine = HFEngine(host)
+        try:
+            return await engine.grid(request, done.append)
+        finally:
+            await engine.close()
+
+    assert_same(asyncio.run(go()), cell_by_cell(unusual_model, request, host.stop_tokens))
     assert sum(done) == len(PROMPTS)
-
-
-def corrector_stop(model: PreTrainedModel, demo: LoadedModel) -> frozenset[int]:
-    return loaded(model, demo).stop_tokens
 
 
 def test_the_engine_splits_a_grid_that_is_out_of_memory(demo: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from transformers import T5Config
 
+from correction.corrector import Corrector
+from correction.engines import HFEngine
 from correction.errors import HopfixError, InvalidInput, ModelNotFound, UnsupportedModel
 from correction.models import LoadedModel, demo_folder, fingerprint, load_model
+from tests.architectures import random_weights
 
 
 def test_the_bundled_model_is_small_and_safe() -> None:
@@ -34,10 +37,20 @@ def test_what_cannot_be_loaded_is_named(kwargs: dict[str, str], error: type[Hopf
         load_model(**kwargs)
 
 
-def test_an_encoder_decoder_is_refused(tmp_path: Path) -> None:
-    T5Config().save_pretrained(tmp_path)
-    with pytest.raises(UnsupportedModel, match="encoder-decoder"):
-        load_model(str(tmp_path))
+def test_an_encoder_decoder_is_inspected_not_corrected(tmp_path: Path, demo: LoadedModel) -> None:
+    random_weights("t5").save_pretrained(tmp_path)
+    demo.tokenizer.save_pretrained(tmp_path)
+    loaded = load_model(str(tmp_path), device="cpu")
+    assert loaded.parts.depth == 3
+    with pytest.raises(UnsupportedModel, match="its states can be inspected, its answers not corrected"):
+        Corrector(loaded, HFEngine(loaded))
+
+
+def test_spreading_over_gpus_needs_accelerate() -> None:
+    if find_spec("accelerate") is not None:
+        pytest.skip("accelerate is installed")
+    with pytest.raises(InvalidInput, match="pip install accelerate"):
+        load_model(device="balanced")
 
 
 def test_a_model_without_weights_is_refused(tmp_path: Path, demo: LoadedModel) -> None:

@@ -1,0 +1,127 @@
+"""The benchmark's results as Markdown tables and a picture: docs/benchmarks.md is printed by this."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+NAMES = {
+    "paper": "paper's protocol",
+    "nnsight": "nnsight",
+    "nnsight_skip": "nnsight, skip",
+    "transformer_lens": "TransformerLens",
+    "pyvene": "pyvene",
+}
+AXES = {"growth with L": ("layers", "L"), "growth with N": ("questions", "N")}
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """All tables of a result of `hopfix bench`."""
+    machine = results["machine"]
+    lines = [f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}.", ""]
+    for title, cases in results.get("sweeps", {}).items():
+        lines += _sweep(title, cases)
+    if "passes" in results:
+        lines += _passes(results["passes"])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
+    first = cases[0]
+    others = list(first["speedup"])
+    axis, name = AXES.get(title, ("target_tokens", "T"))
+    versions = {k: v for given in first["versions"].values() for k, v in given.items()}
+    lines = [
+        f"### {title.capitalize()}",
+        "",
+        f"{first['layers']} layers, width {first['width']}, {first['questions']} questions, "
+        f"{first['target_tokens']} target tokens, {first['max_tokens']} generated, unless the row says otherwise; "
+        f"{first['rounds']} rounds, {first['threads']} threads, float32. "
+        + ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))
+        + ".",
+        "",
+        _row([name, "hopfix, s", *(f"{NAMES.get(o, o)}, s" for o in others)]),
+        _rule(2 + len(others)),
+    ]
+    lines += [
+        _row([str(c[axis]), f"{c['seconds']['hopfix']:.2f}", *(f"{c['seconds'][o]:.1f}" for o in others)])
+        for c in cases
+    ]
+    lines += [
+        "",
+        "Times faster than each (its counted limit in brackets); clear cells with the same tokens, the least of all; "
+        "peak memory beyond the loaded model of hopfix, and in brackets of a plain batched generation of the prompts:",
+        "",
+        _row([name, *(NAMES.get(o, o) for o in others), "same cells", "peak MB"]),
+        _rule(3 + len(others)),
+    ]
+    for c in cases:
+        agreed = [c["agreement"][o] for o in others]
+        least = min((a["same"] for a in agreed), default=1.0)
+        plain = f" ({c['peak_mb']['plain']:.0f})" if "plain" in c["peak_mb"] else ""
+        peaks = f"{c['peak_mb']['hopfix']:.0f}{plain}"
+        speedups = (f"{c['speedup'][o]:.1f} ({c['counted_limit'][o]:.1f})" for o in others)
+        lines.append(_row([str(c[axis]), *speedups, f"{100 * least:.2f} %", peaks]))
+    parts = {NAMES.get(o, o): first["timed_on"][o] for o in others}
+    sampled = [
+        f"{n}: {t['questions']} questions x {t['target_layers']} target layers"
+        for n, t in parts.items()
+        if (t["questions"], t["target_layers"]) != (first["questions"], first["layers"])
+    ]
+    if sampled:
+        lines += ["", "Timed on a part of the cells and scaled to all (first row): " + "; ".join(sampled) + "."]
+    return [*lines, ""]
+
+
+def _passes(result: dict[str, Any]) -> list[str]:
+    ratios = result["generation_over_plain"]
+    layers = result["capture_over_prefill"]
+    return [
+        "### Patches and captures",
+        "",
+        f"{result['questions']} prompts of {result['prompt_tokens']} tokens, {result['generated_tokens']} generated, "
+        f"{result['layers']} layers, width {result['width']}, medians of {result['rounds']} pairs.",
+        "",
+        f"Generation with a patch in every row costs {ratios['patched']:.3f} of plain generation, with a capture "
+        f"{ratios['captured']:.3f}.",
+        "",
+        "The state of one layer, as a fraction of a full prefill (l / L in brackets):",
+        "",
+        _row(["layer", *layers]),
+        _rule(1 + len(layers)),
+        _row(["cost", *(f"{cost:.2f} ({int(k) / result['layers']:.2f})" for k, cost in layers.items())]),
+        "",
+    ]
+
+
+def picture(results: dict[str, Any], path: Path) -> None:
+    """Times faster than each other side by the target prompt's length, with the counted limits dashed."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    titles = [title for title in results["sweeps"] if title not in AXES]
+    figure, plots = plt.subplots(1, len(titles), figsize=(5.2 * len(titles), 4), squeeze=False, layout="constrained")
+    for plot, title in zip(plots[0], titles, strict=True):
+        cases = results["sweeps"][title]
+        lengths = [case["target_tokens"] for case in cases]
+        for number, side in enumerate(cases[0]["speedup"]):
+            colour = f"C{number}"
+            plot.plot(lengths, [c["speedup"][side] for c in cases], "o-", color=colour, label=NAMES.get(side, side))
+            plot.plot(lengths, [c["counted_limit"][side] for c in cases], "--", color=colour, alpha=0.5)
+        plot.set(xscale="log", yscale="log", xlabel="target prompt, tokens", title=f"Layer grid, {title}")
+        plot.set_xticks(lengths, [str(n) for n in lengths])
+        plot.grid(alpha=0.3)
+    plots[0][0].set_ylabel("times faster (dashed: counted limit)")
+    plots[0][0].legend()
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _rule(columns: int) -> str:
+    return "| --- " + "| ---: " * (columns - 1) + "|"

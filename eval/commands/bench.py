@@ -1,0 +1,146 @@
+"""`hopfix bench`: how fast it is, measured side by side in one run on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from eval.bench.sweep import Case
+
+SIDES = "plain,paper,nnsight,nnsight_skip,transformer_lens,pyvene"
+
+
+def command(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="sweep|passes|all",
+            help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
+            "capture cost. all: both, for several sizes, as docs/benchmarks.md has them.",
+        ),
+    ],
+    sides: Annotated[str, typer.Option(help="Who takes part in the sweep beside hopfix.")] = SIDES,
+    peers_python: Annotated[
+        str | None, typer.Option(envvar="HOPFIX_PEERS_PYTHON", help="The peers' Python: 'make peers' makes it.")
+    ] = None,
+    layers: Annotated[int, typer.Option(min=2)] = 12,
+    width: Annotated[int, typer.Option(min=32, help="A multiple of 32.")] = 256,
+    questions: Annotated[int, typer.Option(min=1)] = 32,
+    target_tokens: Annotated[int, typer.Option(min=4, max=448, help="Length of the target prompts.")] = 12,
+    max_tokens: Annotated[int, typer.Option(min=1, max=32, help="Tokens of each cell.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="Medians are over these.")] = 3,
+    threads: Annotated[int, typer.Option(min=1)] = 2,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample",
+            help="Time the slow sides on a part of the cells and scale: the paper's protocol on 2 questions, the "
+            "libraries on 2 evenly spread target layers.",
+        ),
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for results.json, benchmarks.md and sweep.png.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The results as JSON on stdout.")] = False,
+) -> None:
+    """Measure speed and memory, side by side in one run."""
+    from eval.bench.sweep import Case
+
+    if what not in ("sweep", "passes", "all"):
+        raise typer.BadParameter("choose sweep, passes or all", param_hint="WHAT")
+    if width % 32:
+        raise typer.BadParameter("choose a multiple of 32", param_hint="--width")
+    base = Case(layers, width, questions, target_tokens, max_tokens)
+    results: dict[str, Any] = {"machine": _machine()}
+    if what in ("passes", "all"):
+        results["passes"] = _passes(base if what == "passes" else Case(target_tokens=64), threads)
+    if what in ("sweep", "all"):
+        cases = {"sweep": [base]} if what == "sweep" else _all_cases()
+        results["sweeps"] = _sweeps(cases, sides.split(","), peers_python, rounds, threads, sample)
+    if out is not None:
+        _write(results, out)
+    single = results["sweeps"]["sweep"][0] if what == "sweep" else results
+    if as_json:
+        sys.stdout.write(json.dumps(single) + "\n")
+    else:
+        from eval.bench.report import markdown
+
+        sys.stdout.write(markdown(results))
+
+
+def _write(results: dict[str, Any], out: Path) -> None:
+    from eval.bench.report import markdown, picture
+
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (out / "benchmarks.md").write_text(markdown(results), encoding="utf-8")
+    if "sweeps" in results:
+        picture(results, out / "sweep.png")
+
+
+def _all_cases() -> dict[str, list[Case]]:
+    """The tables of docs/benchmarks.md: two grids at three lengths, and growth with L, N and T."""
+    from eval.bench.sweep import Case, growth
+
+    return {
+        "first token": growth(Case(), "target_tokens", [12, 64, 256]),
+        "8 tokens": growth(Case(max_tokens=8), "target_tokens", [12, 64, 256]),
+        "growth with L": growth(Case(questions=8, target_tokens=64), "layers", [6, 12, 24]),
+        "growth with N": growth(Case(target_tokens=64), "questions", [8, 16, 32]),
+    }
+
+
+def _passes(case: Case, threads: int) -> dict[str, Any]:
+    from eval.bench.passes import compare_passes
+    from eval.commands import progress
+
+    rounds = 15
+    with progress.bar("passes", 2 * rounds) as advance:
+        return compare_passes(case, rounds=rounds, threads=threads, on_done=advance)
+
+
+def _sweeps(
+    cases: dict[str, list[Case]], sides: list[str], peers: str | None, rounds: int, threads: int, sample: bool
+) -> dict[str, Any]:
+    from eval.bench.sweep import Share, compare, make_model, spread
+    from eval.bench.workers import OWN, started
+    from eval.commands import progress
+
+    names = ["hopfix", *(side for side in sides if side != "hopfix")]
+    results: dict[str, Any] = {}
+    total = sum(len(given) for given in cases.values()) * rounds * len(names)
+    with started(names, peers) as workers, tempfile.TemporaryDirectory() as folder, progress.bar("runs", total) as bar:
+        for title, given in cases.items():
+            results[title] = []
+            for number, case in enumerate(given):
+                model = Path(folder) / f"{title} {number}"
+                make_model(case, model)
+                part = Share(case.questions, spread(case.layers, 2))
+                shares = {name: part for name in names if name not in OWN}
+                shares["paper"] = Share(min(2, case.questions), tuple(range(case.layers)))
+                done = compare(
+                    case,
+                    {name: workers[name] for name in names if name != "nnsight_skip" or case.max_tokens == 1},
+                    model,
+                    rounds=rounds,
+                    threads=threads,
+                    shares=shares if sample else None,
+                    on_done=bar,
+                )
+                results[title].append(done)
+    return results
+
+
+def _machine() -> dict[str, Any]:
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+        processor = next((line.partition(": ")[2] for line in lines if line.startswith("model name")), processor)
+    return {"processor": processor, "cores": os.cpu_count(), "system": platform.system()}
