@@ -35,6 +35,10 @@ class InvalidProfile(HopfixError):
     """A profile that cannot be read, or that was made for another model."""
 
 
+class InvalidMapping(HopfixError):
+    """A mapping that cannot be read from its file, or that was fitted for other models."""
+
+
 class EngineUnavailable(HopfixError):
     """The engine cannot answer now (503 over HTTP)."""
 

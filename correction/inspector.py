@@ -17,7 +17,7 @@ from torch import Tensor
 from correction.engines.base import Engine
 from correction.errors import InvalidInput
 from correction.grid import Grid, GridPass
-from correction.mappings import mapping_named
+from correction.mappings import FittedMapping, Mapping, check_fitted_for, mapping_named, parts_of
 from correction.models import LoadedModel
 from correction.passes import Capture, Pass, PassResult, Patch, Sampling
 from correction.patchscope import Graft, Patchscope, Sites, Source, find_sites
@@ -33,13 +33,15 @@ class Host:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a target pass said. alternatives: the likeliest first tokens with their probabilities, best first."""
+    """What a target pass said. alternatives: the likeliest first tokens with their probabilities, best first. notes:
+    where a fitted mapping was used at other layers than those it was fitted for."""
 
     patchscope: Patchscope
     text: str
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
     alternatives: tuple[tuple[str, float], ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +50,7 @@ class Outcome:
             "logprobs": list(self.logprobs),
             "alternatives": [{"text": text, "probability": p} for text, p in self.alternatives],
             "patchscope": self.patchscope.to_json(),
+            "notes": list(self.notes),
         }
 
 
@@ -104,14 +107,14 @@ class Inspector:
         """
         grafts = [graft for scope in patchscopes for graft in scope.grafts]
         states = iter(await self.states([graft.source for graft in grafts]))
-        passes = [self._pass(scope, [next(states) for _ in scope.grafts], top) for scope in patchscopes]
+        passes = [self.pass_of(scope, [next(states) for _ in scope.grafts], top) for scope in patchscopes]
         results = await asyncio.gather(
             *(
                 self.host(scope.target.model).engine.run(request)
                 for scope, request in zip(patchscopes, passes, strict=True)
             )
         )
-        return [_outcome(scope, result) for scope, result in zip(patchscopes, results, strict=True)]
+        return [self._outcome(scope, result) for scope, result in zip(patchscopes, results, strict=True)]
 
     async def grid(
         self, patchscope: Patchscope, source_layers: Sequence[int], target_layers: Sequence[int]
@@ -131,7 +134,7 @@ class Inspector:
             [sites.positions[0]],
             torch.cat(states).unsqueeze(0),
             list(target_layers),
-            mapping_named(patchscope.mapping),
+            self.mapping(patchscope.mapping, source.model, target.model),
             self._origin(source.model, target.model),
             patchscope.max_tokens,
         )
@@ -139,7 +142,25 @@ class Inspector:
         texts = [[_text(host.loaded, cell) for cell in row] for row in grid.tokens[0].tolist()]
         return grid, texts
 
-    def _pass(self, scope: Patchscope, states: list[Tensor], top: int) -> Pass:
+    def mapping(self, name: str, source: str | None, target: str | None) -> Mapping:
+        """The mapping of that name between two models.
+
+        Raises `InvalidInput` if it is not for them, `InvalidMapping` if its file is damaged or for other models.
+        """
+        found = mapping_named(name)
+        giver, taker = self.host(source).loaded, self.host(target).loaded
+        if found.embeds and giver.tokenizer.get_vocab() != taker.tokenizer.get_vocab():
+            raise InvalidInput(
+                f"the mapping {name!r} needs models with one vocabulary",
+                hint="fit a mapping between their states with 'hopfix fit'",
+                param="mapping",
+            )
+        if any(isinstance(part, FittedMapping) for part in parts_of(found)):
+            check_fitted_for(found, giver.fingerprint, taker.fingerprint, 0, 0)
+        return found
+
+    def pass_of(self, scope: Patchscope, states: Sequence[Tensor], top: int) -> Pass:
+        """The target pass, with the states of each graft's span, (tokens, width)."""
         target = scope.target
         loaded = self.host(target.model).loaded
         patches: list[Patch] = []
@@ -157,20 +178,28 @@ class Inspector:
                 hint="give as many target positions as source positions",
                 param="position",
             )
-        mapping = mapping_named(graft.mapping)
+        mapping = self.mapping(graft.mapping, graft.source.model, target)
         origin = self._origin(graft.source.model, target)
         return [
             Patch(layer, position, state, mapping, origin)
             for layer, position, state in zip(sites.layers, sites.positions, states, strict=True)
         ]
 
+    def _outcome(self, scope: Patchscope, result: PassResult) -> Outcome:
+        alternatives = tuple((a.text, a.probability) for a in result.alternatives)
+        notes = tuple(note for graft in scope.grafts for note in self._notes(graft, scope.target.model))
+        return Outcome(scope, result.text, result.tokens, result.logprobs, alternatives, notes)
+
+    def _notes(self, graft: Graft, target: str | None) -> list[str]:
+        found = mapping_named(graft.mapping)
+        if not any(isinstance(part, FittedMapping) for part in parts_of(found)):
+            return []
+        layers = [layer if isinstance(layer, int) else layer[0] for layer in (graft.source.layer, graft.layer)]
+        giver, taker = self.host(graft.source.model).loaded, self.host(target).loaded
+        return check_fitted_for(found, giver.fingerprint, taker.fingerprint, *layers)
+
     def _origin(self, source: str | None, target: str | None) -> Any:
         return None if source == target else self.host(source).loaded.parts
-
-
-def _outcome(scope: Patchscope, result: PassResult) -> Outcome:
-    alternatives = tuple((a.text, a.probability) for a in result.alternatives)
-    return Outcome(scope, result.text, result.tokens, result.logprobs, alternatives)
 
 
 def _text(loaded: LoadedModel, tokens: list[int]) -> str:

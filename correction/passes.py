@@ -155,7 +155,8 @@ def check_width(patch: Patch, shape: ModelShape) -> None:
     if given != (source,):
         raise InvalidInput(
             f"a state of shape {given} does not fit the mapping {patch.mapping.name!r}",
-            hint=f"it takes states of width {source}",
+            hint=f"it takes states of width {source}"
+            + ("" if patch.mapping.widths else ": fit a mapping between models of different widths with 'hopfix fit'"),
             param="state",
         )
     if target != shape.width:

@@ -14,13 +14,20 @@ PATCHING = ("deployed", "patched")
 
 
 def choose(
-    corrector: Corrector, strategy: str, source_layer: int | None, target_layer: int | None, mapping: str | None
+    corrector: Corrector,
+    strategy: str,
+    source_layer: int | None,
+    target_layer: int | None,
+    mapping: str | None,
+    *,
+    files: bool = False,
 ) -> Choice | None:
     """The layers and mapping asked for, completed from those the strategy has; None if nothing was asked for.
 
+    `files` allows mappings that are files, which is for the machine's own user: a client names only fixed ones.
     Raises `InvalidInput` where the strategy has no use for them: an answer must not seem to come from a patch.
     """
-    from correction.mappings import mapping_named
+    from correction.mappings import MAPPINGS, mapping_named
     from correction.profile import Choice, check_choice
 
     asked = {"source_layer": source_layer, "target_layer": target_layer, "mapping": mapping}
@@ -40,5 +47,9 @@ def choose(
         usual.mapping if mapping is None else mapping,
     )
     check_choice(choice, corrector.loaded.parts.depth)
+    if mapping is not None and mapping not in MAPPINGS and not files:
+        raise InvalidInput(
+            f"unknown mapping {mapping!r}", hint=f"choose one of {', '.join(sorted(MAPPINGS))}", param="mapping"
+        )
     mapping_named(choice.mapping)
     return choice

@@ -19,6 +19,9 @@ SUMMARIES = {
     "serve": "Serve the HTTP API.",
     "eval": "Evaluate every strategy on held-out questions.",
     "calibrate": "Choose a profile for a model from a file of questions.",
+    "inspect": "Run any Patchscope: lenses, entity descriptions, causal tracing, layer grids.",
+    "fit": "Fit a mapping between the hidden states of two layers or two models.",
+    "bench": "Measure speed and memory side by side.",
     "train-demo": "Train the demo model from scratch.",
 }
 

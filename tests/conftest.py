@@ -17,7 +17,6 @@ from correction.passes import Pass, PassResult
 from correction.profile import Profile
 from tests.architectures import CONFIGS, UNUSUAL, random_weights
 
-
 torch.set_num_threads(1)  # small models gain nothing from more, and lose much beside other processes
 
 

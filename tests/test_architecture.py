@@ -39,7 +39,7 @@ def test_help_imports_no_torch() -> None:
     code = "import sys, service.cli as c\ntry: c.main()\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("answer", "serve", "eval", "calibrate", "train-demo"):
+    for command in ("answer", "serve", "eval", "calibrate", "inspect", "fit", "bench", "train-demo"):
         assert command in done.stdout
 
 

@@ -24,9 +24,14 @@ class Mapping(Protocol):
     embeddings; any other mapping is written where layer 0 is read, at the first block's input.
     """
 
-    name: str
-    widths: tuple[int, int] | None
-    embeds: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def widths(self) -> tuple[int, int] | None: ...
+
+    @property
+    def embeds(self) -> bool: ...
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
         """The states to write, (rows, target width).

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from correction.architecture import Blocks
+from correction.mappings.base import Mapping
 
 
 class Identity:
@@ -56,3 +57,4 @@ class HardToken:
 
 
 IDENTITY = Identity()
+MAPPINGS: dict[str, Mapping] = {m.name: m for m in (IDENTITY, NormMatched(), Vocabulary(), HardToken())}

@@ -69,7 +69,7 @@ def command(
             await corrector.engine.close()
 
     async def ask(corrector: Corrector, question: Question) -> Answer:
-        choice = choose(corrector, strategy, source_layer, target_layer, mapping)
+        choice = choose(corrector, strategy, source_layer, target_layer, mapping, files=True)
         return await corrector.answer(question, strategy, choice=choice, with_direct=direct)
 
     async def answer_one(question: Question) -> None:
@@ -83,7 +83,9 @@ def command(
     async def answer_many(name: str) -> bool:
         with opened(name) as lines:
             async with corrector() as ready:
-                choose(ready, strategy, source_layer, target_layer, mapping)  # one complaint, not one a line
+                choose(
+                    ready, strategy, source_layer, target_layer, mapping, files=True
+                )  # one complaint, not one a line
                 return await answer_file(lines, name, lambda question: ask(ready, question), json=json)
 
     # What is wrong with a question or a file's name is said before seconds are spent on the model.

@@ -1,7 +1,7 @@
 """The custom forward against other people's libraries, where they support an architecture.
 
-Runs in the peers' environment (`make test-peers`). nnsight wraps any torch module; TransformerLens knows an architecture
-or does not.
+Runs in the peers' environment (`make test-peers`). nnsight wraps any torch module, TransformerLens knows an
+architecture or does not.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 from tokenizers import Tokenizer, models
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from correction.architecture import Blocks
