@@ -29,6 +29,7 @@ from correction.mappings import IDENTITY, Mapping, check_finite
 from correction.passes import ModelShape, Pass, Patch, Sampling, check_pass
 
 MOST_TOKENS = 2048  # of branches in one forward: more gain nothing on a CPU and cost memory
+MOST_KEPT_TOKENS = 512  # where more than one token is generated: then every block keeps their keys and values
 MOST_BRANCH_TOKENS = 64  # of one prompt side by side: each attends over all of them, masked or not
 
 
@@ -99,9 +100,10 @@ def tiles(request: GridPass) -> list[list[int]]:
     """Which prompts to run together: prompts whose tails are alike, as many as a forward has room for."""
     tails = [_tail(request, n) for n in range(len(request.prompts))]
     order = sorted(range(len(tails)), key=lambda n: (tails[n], len(request.prompts[n])))
+    room = MOST_TOKENS if request.max_tokens == 1 else MOST_KEPT_TOKENS
     made: list[list[int]] = []
     for n in order:
-        full = made and (len(made[-1]) + 1) * tails[n] * _across(request, tails[n]) > MOST_TOKENS
+        full = made and (len(made[-1]) + 1) * tails[n] * _across(request, tails[n]) > room
         if not made or full:
             made.append([])
         made[-1].append(n)

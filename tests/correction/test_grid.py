@@ -104,7 +104,7 @@ def test_long_tails_are_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     model = random_weights("llama")
     request = request_of(model)
     whole = run_grid(model, Blocks.of(model), request)
-    monkeypatch.setattr("correction.grid.MOST_TOKENS", 1)
+    monkeypatch.setattr("correction.grid.MOST_KEPT_TOKENS", 1)
     monkeypatch.setattr("correction.grid.MOST_BRANCH_TOKENS", 3)
     assert len(tiles(request)) == len(PROMPTS)
     assert_same(run_grid(model, Blocks.of(model), request), whole)

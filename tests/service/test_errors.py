@@ -28,6 +28,7 @@ STATUS = {
     "PatchNotApplied": 500,
     "ModelNotFound": 500,
     "UnsupportedModel": 500,
+    "InvalidMapping": 500,
     "InvalidProfile": 500,
     "HopfixError": 500,
 }
