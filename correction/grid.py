@@ -77,7 +77,7 @@ class Grid:
     """What every cell said. Dimensions: (prompt, state, target layer, generated token).
 
     tokens: ids, -1 from the stop on. logprobs: of these tokens. margins: how much less probable (in logarithm) the
-    second best was: how near the cell is to a tie; infinite where that is not known.
+    second best was: how near the cell is to a tie; NaN where that is not known.
     """
 
     tokens: Tensor
@@ -125,7 +125,7 @@ def run_tile(model: PreTrainedModel, parts: Blocks, request: GridPass, *, stop: 
     positions = [p % len(prompt) for p, prompt in zip(request.positions, request.prompts, strict=True)]
     trunk = checked_trunk(model, parts, request.prompts, positions, request.max_tokens, pad)
     sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
-    grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.inf))
+    grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.nan))
     across = _across(request, trunk.tail)
     for first in range(0, sizes[1], across):
         chosen = slice(first, first + across)

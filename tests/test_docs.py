@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from correction.mappings import MAPPINGS
+from correction.mappings.files import KINDS
 from correction.models import LoadedModel
+from correction.patchscope import Patchscope
+from correction.scopes import SCOPES
+from eval.bench.report import markdown
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRAMEWORK = (ROOT / "docs" / "framework.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
 
 
@@ -28,7 +37,31 @@ def test_the_printed_results_are_of_the_bundled_weights(demo: LoadedModel) -> No
     assert demo.fingerprint[:19] in RESULTS
 
 
-def test_the_python_snippet_runs() -> None:
-    (snippet,) = re.findall(r"```python\n(.*?)```", README, re.S)
+def snippets(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
+
+
+@pytest.mark.parametrize(
+    ("text", "prints"), [(README, "Kenichiro Yoshida via Sony\n"), (FRAMEWORK, "rand\nrand (6, 6)\n")]
+)
+def test_the_python_snippet_runs(text: str, prints: str) -> None:
+    (snippet,) = snippets(text, "python")
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "Kenichiro Yoshida via Sony\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, prints), done.stderr
+
+
+def test_the_json_snippet_is_a_patchscope() -> None:
+    (snippet,) = snippets(FRAMEWORK, "json")
+    scope = Patchscope.parse(json.loads(snippet))
+    assert (scope.source.layer, scope.target.position, scope.mapping) == (6, "x", "vocabulary")
+
+
+def test_the_tables_of_methods_and_mappings_are_complete() -> None:
+    listed = set(re.findall(r"^\| `([a-z_-]+)` \|", FRAMEWORK, re.M))
+    assert listed == {*SCOPES, *MAPPINGS, *KINDS} - {"patchscope"}
+
+
+def test_the_benchmarks_are_the_printed_ones() -> None:
+    folder = ROOT / "docs" / "benchmarks"
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert markdown(results) == (folder / "benchmarks.md").read_text(encoding="utf-8")

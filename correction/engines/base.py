@@ -43,7 +43,7 @@ class Engine(Protocol):
 async def grid_of_passes(engine: Engine, request: GridPass, on_done: Callable[[int], None]) -> Grid:
     """A layer grid as one patched pass a cell: any engine that patches can run it, and any architecture."""
     sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
-    grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.inf))
+    grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.nan))
     for n in range(sizes[0]):
         results = await asyncio.gather(*(engine.run(cell) for cell in request.of([n]).passes()))
         for cell, result in enumerate(results):

@@ -12,13 +12,34 @@ NAMES = {
     "transformer_lens": "TransformerLens",
     "pyvene": "pyvene",
 }
+METHOD = """# Benchmarks
+
+`make benchmarks` prints this page, `hopfix bench sweep` any one grid of it. Random-weight Llama models, random
+prompts; a source prompt has 10 tokens, and i* is 3 tokens before the end of the target prompt. All sides compute the
+same cells on the same model, one after the other in every round, each in a process of its own that has done one batch
+to warm up; a ratio is the median over rounds of the ratio within a round; the order of the sides rotates.
+
+- *hopfix*: `correction.grid`.
+- *paper's protocol*: from the paper's description; for every cell the source prompt and the target prompt in full,
+  one at a time, in transformers with hooks.
+- *nnsight*, *TransformerLens*, *pyvene*: source states of all layers read once, questions and cells batched (64 rows
+  or 2,048 tokens), logits at the last position, KV cache in generation, as their documentation has it. *nnsight,
+  skip* also keeps a clean run of the targets and skips the blocks below a patch: no example of nnsight's does that,
+  but its documentation has the parts. TransformerLens runs attention code of its own, for its hook points, and its
+  `start_at_layer` still runs the blocks below. None of them shares the target's prefix between cells.
+- The *counted limit* is the ratio of layer-tokens, clean runs included: what would be measured if a layer-token cost
+  the same everywhere. A measured ratio can be above it where the other side has more to do than layer-tokens.
+- *Changed*: the cells whose tokens the patch changes, which is what makes agreement worth something. A cell whose
+  best two log-probabilities are nearer than 0.001 at any step is a tie and left out of the agreement.
+- Memory is the growth of peak resident size over the loaded model, warm-up included.
+"""
 AXES = {"growth with L": ("layers", "L"), "growth with N": ("questions", "N")}
 
 
 def markdown(results: dict[str, Any]) -> str:
-    """All tables of a result of `hopfix bench`."""
+    """The method and all tables of a result of `hopfix bench`."""
     machine = results["machine"]
-    lines = [f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}.", ""]
+    lines = [METHOD, f"Machine: {machine['processor']}, {machine['cores']} cores, {machine['system']}.", ""]
     for title, cases in results.get("sweeps", {}).items():
         lines += _sweep(title, cases)
     if "passes" in results:
@@ -32,7 +53,7 @@ def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
     axis, name = AXES.get(title, ("target_tokens", "T"))
     versions = {k: v for given in first["versions"].values() for k, v in given.items()}
     lines = [
-        f"### {title.capitalize()}",
+        f"## {title.capitalize()}",
         "",
         f"{first['layers']} layers, width {first['width']}, {first['questions']} questions, "
         f"{first['target_tokens']} target tokens, {first['max_tokens']} generated, unless the row says otherwise; "
@@ -52,8 +73,8 @@ def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
         "Times faster than each (its counted limit in brackets); clear cells with the same tokens, the least of all; "
         "peak memory beyond the loaded model of hopfix, and in brackets of a plain batched generation of the prompts:",
         "",
-        _row([name, *(NAMES.get(o, o) for o in others), "same cells", "peak MB"]),
-        _rule(3 + len(others)),
+        _row([name, *(NAMES.get(o, o) for o in others), "same cells", "changed", "peak MB"]),
+        _rule(4 + len(others)),
     ]
     for c in cases:
         agreed = [c["agreement"][o] for o in others]
@@ -61,7 +82,7 @@ def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
         plain = f" ({c['peak_mb']['plain']:.0f})" if "plain" in c["peak_mb"] else ""
         peaks = f"{c['peak_mb']['hopfix']:.0f}{plain}"
         speedups = (f"{c['speedup'][o]:.1f} ({c['counted_limit'][o]:.1f})" for o in others)
-        lines.append(_row([str(c[axis]), *speedups, f"{100 * least:.2f} %", peaks]))
+        lines.append(_row([str(c[axis]), *speedups, f"{100 * least:.2f} %", _percent(c["changed"]), peaks]))
     parts = {NAMES.get(o, o): first["timed_on"][o] for o in others}
     sampled = [
         f"{n}: {t['questions']} questions x {t['target_layers']} target layers"
@@ -77,7 +98,7 @@ def _passes(result: dict[str, Any]) -> list[str]:
     ratios = result["generation_over_plain"]
     layers = result["capture_over_prefill"]
     return [
-        "### Patches and captures",
+        "## Patches and captures",
         "",
         f"{result['questions']} prompts of {result['prompt_tokens']} tokens, {result['generated_tokens']} generated, "
         f"{result['layers']} layers, width {result['width']}, medians of {result['rounds']} pairs.",
@@ -117,6 +138,10 @@ def picture(results: dict[str, Any], path: Path) -> None:
     plots[0][0].legend()
     figure.savefig(path)
     plt.close(figure)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def _row(cells: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 All sides get the same random-weight model, prompts and cells, one after the other in every round; a ratio is the median
 over rounds of the ratio within a round. Beside each stands the counted limit: layer-tokens of the other side over
-layer-tokens of hopfix, what the ratio would be if a layer-token cost the same everywhere.
+layer-tokens of hopfix, clean runs included: what the ratio would be if a layer-token cost the same everywhere.
 """
 
 from __future__ import annotations
@@ -64,18 +64,23 @@ def make_model(case: Case, folder: Path, seed: int = 0) -> None:
 
 
 def layer_tokens(case: Case, side: str) -> float:
-    """Tokens times blocks that a side runs for one cell of one question, the clean runs left out.
+    """Tokens times blocks that a side runs for one cell of one question, its share of the clean runs included.
 
     hopfix enters at l* with the tail, then decodes a token a step through all blocks. Every other side prefills the
-    whole target prompt for each cell, nnsight with `skip` from l* on; the paper's protocol also runs the source again.
+    whole target prompt for each cell, nnsight with `skip` from l* on; the paper's protocol also runs the source again,
+    which all others run once for a question, as hopfix and nnsight with `skip` run the target.
     """
     decoded = (case.max_tokens - 1) * case.layers
+    once = SOURCE_TOKENS / case.layers
+    whole = once + case.target_tokens / case.layers
+    entered = (case.layers + 1) / 2
     if side == "hopfix":
-        return (case.layers + 1) / 2 * TAIL + decoded
+        return whole + entered * TAIL + decoded
     if side == "nnsight_skip" and case.max_tokens == 1:
-        return (case.layers + 1) / 2 * case.target_tokens
-    prompt = case.target_tokens + (SOURCE_TOKENS if side == "paper" else 0)
-    return case.layers * prompt + decoded
+        return whole + entered * case.target_tokens
+    if side == "paper":
+        return case.layers * (SOURCE_TOKENS + case.target_tokens) + decoded
+    return once + case.layers * case.target_tokens + decoded
 
 
 def compare(
@@ -101,10 +106,12 @@ def compare(
     whole = Share(case.questions, tuple(range(case.layers)))
     shares = {name: (shares or {}).get(name, whole) for name in workers}
     replies: dict[str, list[dict[str, Any]]] = {name: [] for name in workers}
+    order = list(workers)
     for _ in range(rounds):
-        for name, worker in workers.items():
-            replies[name].append(worker.run(_part(job, shares[name])))
+        for name in order:
+            replies[name].append(workers[name].run(_part(job, shares[name])))
             on_done(1)
+        order = [*order[1:], order[0]]  # nobody always follows the same one
     seconds = {name: [_scaled(reply, shares[name], whole) for reply in given] for name, given in replies.items()}
     others = [name for name in workers if name not in ("hopfix", "plain")]
     own = replies["hopfix"][0]
@@ -120,6 +127,7 @@ def compare(
         },
         "counted_limit": {name: layer_tokens(case, name) / layer_tokens(case, "hopfix") for name in others},
         "agreement": {name: agreement(own, replies[name][0], shares[name]) for name in others},
+        "changed": _changed(own, replies["plain"][0]) if "plain" in replies else None,
         "peak_mb": {name: median(reply["peak_mb"] for reply in given) for name, given in replies.items()},
         "timed_on": {
             name: {"questions": share.questions, "target_layers": len(share.target_layers)}
@@ -136,6 +144,11 @@ def agreement(own: dict[str, Any], other: dict[str, Any], share: Share) -> dict[
     clear = (own["margins"][: share.questions][:, :, layers] > CLEAR).all(-1)
     same = (tokens == other["tokens"]).all(-1)
     return {"same": float(same[clear].mean()), "cells": int(clear.sum()), "ties": int((~clear).sum())}
+
+
+def _changed(own: dict[str, Any], plain: dict[str, Any]) -> float:
+    """The fraction of cells that the patch changes: where it changes none, agreement says nothing."""
+    return float((own["tokens"] != plain["tokens"]).any(-1).mean())
 
 
 def _prompts(dice: random.Random, case: Case, length: int) -> list[list[int]]:

@@ -43,7 +43,7 @@ def command(
         typer.Option(
             "--sample",
             help="Time the slow sides on a part of the cells and scale: the paper's protocol on 2 questions, the "
-            "libraries on 2 evenly spread target layers.",
+            "libraries on 2 evenly spread target layers, and on 8 questions from 64 tokens on.",
         ),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json, benchmarks.md and sweep.png.")] = None,
@@ -121,7 +121,8 @@ def _sweeps(
             for number, case in enumerate(given):
                 model = Path(folder) / f"{title} {number}"
                 make_model(case, model)
-                part = Share(case.questions, spread(case.layers, 2))
+                # Long prompts on fewer questions: a batch is full all the same.
+                part = Share(min(case.questions, 32 if case.target_tokens < 64 else 8), spread(case.layers, 2))
                 shares = {name: part for name in names if name not in OWN}
                 shares["paper"] = Share(min(2, case.questions), tuple(range(case.layers)))
                 done = compare(

@@ -54,12 +54,17 @@ class Paper(Side):
 
         hook = self.model.model.layers[layer].register_forward_pre_hook(overwrite)
         try:
-            options = {"output_logits": True, "return_dict_in_generate": True}
-            made = self.model.generate(**greedy(prompt, job.max_tokens), **options)
+            if job.max_tokens == 1:
+                logits = [self.model(prompt, logits_to_keep=1).logits[:, -1]]
+                tokens = logits[0].argmax(-1)
+            else:
+                options = {"output_logits": True, "return_dict_in_generate": True}
+                made = self.model.generate(**greedy(prompt, job.max_tokens), **options)
+                logits, tokens = made.logits, made.sequences[0, prompt.shape[1] :]
         finally:
             hook.remove()
-        best = torch.cat(made.logits).topk(2).values
-        return made.sequences[0, prompt.shape[1] :], best[:, 0] - best[:, 1]
+        best = torch.cat(tuple(logits)).topk(2).values
+        return tokens, best[:, 0] - best[:, 1]
 
 
 if __name__ == "__main__":

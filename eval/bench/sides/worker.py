@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import platform
@@ -23,7 +25,7 @@ import torch
 from tokenizers import Tokenizer, models
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-ROWS = 64  # cells times questions of one forward pass: on a CPU more rows are no faster a row, and take more memory
+ROWS, TOKENS = 64, 2048  # of one forward pass: at least so many rows, or more where prompts are short
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class BatchedSide(Side):
         states = self.source_states(job).flatten(0, 1)
         self.once = time.perf_counter() - start
         prompts = job.targets.repeat(self.layers, 1)  # row = source layer, then question: the order of the states
-        size = max(1, ROWS // len(job.targets)) * len(job.targets)
+        questions, length = job.targets.shape
+        size = max(1, max(ROWS, TOKENS // length) // questions) * questions
         columns = []
         for layer in job.target_layers:
             parts = zip(prompts.split(size), states.split(size), strict=True)
@@ -126,6 +129,7 @@ def run(job: dict[str, Any], sides: dict[str, tuple[Side, int]], make: Callable[
     torch.set_num_threads(job["threads"])
     if (folder := job["model"]) not in sides:
         sides.clear()  # one model in memory at a time
+        give_memory_back()
         side = make(folder)
         sides[folder] = side, memory_kb("VmRSS")
     side, loaded = sides[folder]
@@ -141,6 +145,13 @@ def run(job: dict[str, Any], sides: dict[str, tuple[Side, int]], make: Callable[
     margins = torch.full(tokens.shape, torch.nan) if margins is None else margins
     np.savez(job["out"], tokens=tokens.numpy().astype(np.int32), margins=margins.numpy().astype(np.float32))
     return {"seconds": seconds, "once": side.once, "peak_mb": peak}
+
+
+def give_memory_back() -> None:
+    """So that what an earlier job left behind does not pass for the loaded model."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # glibc has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def memory_kb(field: str) -> int:

@@ -52,12 +52,17 @@ def test_the_report_has_a_line_a_case(compared: dict[str, Any], tmp_path: Path) 
 
 
 def test_layer_tokens_are_counted_by_hand() -> None:
-    """L = 12, a tail of 3: 6.5 blocks on average; the others run 12 blocks over the whole prompt."""
+    """L = 12, a tail of 3: 6.5 blocks on average; the others run 12 blocks over the whole prompt.
+
+    Clean runs: the source of 10 tokens, and for two sides the target, through 12 blocks once for 144 cells.
+    """
     case = Case(target_tokens=64)
-    assert layer_tokens(case, "hopfix") == 6.5 * 3
-    assert layer_tokens(case, "nnsight") == 12 * 64
+    assert layer_tokens(case, "hopfix") == pytest.approx(6.5 * 3 + 12 * (10 + 64) / 144)
+    assert layer_tokens(case, "nnsight_skip") == pytest.approx(6.5 * 64 + 12 * (10 + 64) / 144)
+    assert layer_tokens(case, "nnsight") == pytest.approx(12 * 64 + 12 * 10 / 144)
     assert layer_tokens(case, "paper") == 12 * (64 + 10)
-    assert layer_tokens(Case(target_tokens=64, max_tokens=8), "hopfix") == 6.5 * 3 + 7 * 12
+    longer = Case(target_tokens=64, max_tokens=8)
+    assert layer_tokens(longer, "hopfix") == pytest.approx(layer_tokens(case, "hopfix") + 7 * 12)
 
 
 def test_ties_are_left_out_of_the_agreement() -> None:
