@@ -57,7 +57,7 @@ tables: $(VENV)/.installed
 
 # Takes about an hour on an idle machine with 2 cores.
 benchmarks: $(VENV)/.installed $(VENV_PEERS)/.installed
-	$(BIN)/hopfix bench all --sample --peers-python $(VENV_PEERS)/bin/python --out docs/benchmarks
+	$(BIN)/hopfix bench all --sample --peers-python $(VENV_PEERS)/bin/python --out docs
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

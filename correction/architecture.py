@@ -14,7 +14,7 @@ from correction.errors import UnsupportedModel
 Part = TypeVar("Part", bound=nn.Module)
 
 # The accessor table: what architectures call their parts. A new name goes here, and nowhere else.
-_STACKS = ("decoder", "backbone")  # where the base model is not itself the stack
+_STACKS = ("language_model", "decoder", "backbone")  # where the base model is not itself the stack
 _BLOCKS = ("layers", "h", "block", "blocks")
 _NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm", "norm_f")
 
@@ -31,6 +31,8 @@ class Blocks:
     norm: nn.Module
     head: nn.Module
     logit_cap: float | None = None
+    logit_scale: float = 1.0
+    predicts: bool = True
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> Blocks:
@@ -39,7 +41,7 @@ class Blocks:
         blocks = _named(stack, _BLOCKS, nn.ModuleList) or _only_block_list(stack)
         norm = _named(stack, _NORMS, nn.Module) or _last_norm(stack)
         head = model.get_output_embeddings()
-        embedding = model.get_input_embeddings()
+        embedding = (model.get_encoder() if model.config.is_encoder_decoder else model).get_input_embeddings()
         if blocks is None or norm is None or head is None or embedding is None:
             raise UnsupportedModel(
                 f"cannot find the parts of {type(model).__name__}: looked for one block list (named "
@@ -47,8 +49,12 @@ class Blocks:
                 f"last child called a norm), and input and output embeddings",
                 hint="add its names to the table in correction/architecture.py",
             )
-        cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)  # Gemma 2
-        return cls(embedding, blocks, norm, head, cap)
+        config = model.config.get_text_config()
+        cap = getattr(config, "final_logit_softcapping", None)  # Gemma 2
+        scale = getattr(config, "logit_scale", None) or 1 / (
+            getattr(config, "logits_scaling", None) or 1
+        )  # Cohere, Granite
+        return cls(embedding, blocks, norm, head, cap, float(scale), not model.config.is_encoder_decoder)
 
     @property
     def depth(self) -> int:
@@ -56,8 +62,15 @@ class Blocks:
         return len(self.blocks)
 
     def predict(self, states: Tensor) -> Tensor:
-        """Logits that the head gives states of the last layer, (rows, vocabulary): the logit lens for any others."""
-        logits = self.head(self.norm(states.to(next(self.norm.parameters()))))
+        """Logits that the head gives states of the last layer, (rows, vocabulary): the logit lens for any others.
+
+        Raises `UnsupportedModel` for an encoder's states, which no head reads.
+        """
+        if not self.predicts:
+            raise UnsupportedModel(
+                "the states of an encoder predict no token", hint="choose another mapping, or a causal language model"
+            )
+        logits = self.head(self.norm(states.to(next(self.head.parameters())))) * self.logit_scale
         assert isinstance(logits, Tensor)
         return logits if self.logit_cap is None else self.logit_cap * torch.tanh(logits / self.logit_cap)
 

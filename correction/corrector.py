@@ -7,6 +7,7 @@ share one form of prompt, one stop rule and one engine.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Iterable, Sequence
@@ -18,13 +19,14 @@ from correction.answers import Answer, Bridge, Fallback, HopResult, Usage
 from correction.decomposition import ask_model, split_question
 from correction.engines.base import Engine
 from correction.errors import HopfixError, InvalidInput, UnsupportedModel
-from correction.mappings import mapping_named
+from correction.mappings import Mapping, check_fitted_for, mapping_named
 from correction.models import LoadedModel
 from correction.passes import Capture, Pass, PassResult, Patch, Sampling
 from correction.profile import Choice, Profile, check_choice, default_choice
 from correction.prompts import Prompts, without_full_stop
 from correction.questions import BLANK, Hops, Question
 
+log = logging.getLogger(__name__)
 STRATEGIES = ("direct", "two_step", "step_by_step", "patched", "hard_token", "deployed")
 
 
@@ -97,7 +99,7 @@ class Corrector:
             )
         if choice is not None:
             check_choice(choice, self.loaded.parts.depth)
-            mapping_named(choice.mapping)
+            self.mapping(choice)
         trace = _Trace()
         if with_direct and strategy != "direct":
             answered, direct = await asyncio.gather(
@@ -211,7 +213,7 @@ class Corrector:
             if reason is not None:
                 return await self._fall_back(question, hops, read, reason, trace)
         ids, sites = self.prompts.encode_blank(hops.hop2, width)
-        mapping = mapping_named(choice.mapping)
+        mapping = self.mapping(choice)
         patches = tuple(
             Patch(choice.target_layer, site, state, mapping)
             for site, state in zip(sites, read.states[:width], strict=True)
@@ -252,6 +254,15 @@ class Corrector:
             if read is not None:
                 answered = replace(answered, bridge=read.bridge)
         return replace(answered, fallback=Fallback(reason, trace.engine, answered.strategy))
+
+    def mapping(self, choice: Choice) -> Mapping:
+        """The choice's mapping. Raises `InvalidInput` for an unknown one, `InvalidMapping` for another model's."""
+        mapping = mapping_named(choice.mapping)
+        for note in check_fitted_for(
+            mapping, self.loaded.fingerprint, self.loaded.fingerprint, choice.source_layer, choice.target_layer
+        ):
+            log.warning("%s", note)
+        return mapping
 
     # -- passes ----------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied
-from correction.hooks import EMBEDDING, Visit, visiting
+from correction.hooks import EMBEDDING, Visit, exclusive, visiting
 from correction.mappings import Mapping, check_finite
 from correction.passes import Pass
 from correction.steps import read_prompts, steps_of
@@ -53,6 +53,18 @@ def generate(
     `abandoned(row)` is asked before each step: a row that nobody waits for any more stops there.
     Raises `PatchNotApplied` if any patch of the batch was not written.
     """
+    with exclusive(model):
+        return _generate(model, parts, passes, stop, pad, abandoned)
+
+
+def _generate(
+    model: PreTrainedModel,
+    parts: Blocks,
+    passes: Sequence[Pass],
+    stop: frozenset[int],
+    pad: int,
+    abandoned: Callable[[int], bool],
+) -> list[Row]:
     tokens, mask, shifts = padded(model, [request.prompt for request in passes], pad)
     rows = [Row(states=[[] for _ in request.captures]) for request in passes]
     sites = _Sites(parts, passes, shifts, rows)
@@ -104,7 +116,7 @@ def states(
 
         return seen
 
-    with visiting(parts, {layer: keep(layer) for layer in set(layers)}, until=max(layers)):
+    with exclusive(model), visiting(parts, {layer: keep(layer) for layer in set(layers)}, until=max(layers)):
         read_prompts(model, tokens, mask)
     return [
         torch.stack([kept[layer][row, shift:].to(tokens.device) for layer in layers])
@@ -140,6 +152,7 @@ class _Sites:
 
     def __init__(self, parts: Blocks, passes: Sequence[Pass], shifts: Sequence[int], rows: list[Row]) -> None:
         self.parts = parts
+        self.device = next(parts.embedding.parameters()).device
         self.rows = rows
         self.running = [True] * len(rows)
         # layer -> (mapping, origin) -> [(row, padded position, state)]; layer -> [(row, padded position, capture)]
@@ -188,4 +201,4 @@ class _Sites:
     def _read(self, hidden: Tensor, captures: list[tuple[int, int, int]]) -> None:
         for row, position, index in captures:
             if self.running[row]:
-                self.rows[row].states[index].append(hidden[row, position].clone())
+                self.rows[row].states[index].append(hidden[row, position].clone().to(self.device))

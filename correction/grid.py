@@ -23,13 +23,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
-from correction.branches import Branches, checked_trunk
+from correction.branches import Branches, check_branches
 from correction.errors import InvalidInput
+from correction.hooks import exclusive
 from correction.mappings import IDENTITY, Mapping, check_finite
 from correction.passes import ModelShape, Pass, Patch, Sampling, check_pass
+from correction.trunk import Trunk
 
 MOST_TOKENS = 2048  # of branches in one forward: more gain nothing on a CPU and cost memory
 MOST_KEPT_TOKENS = 512  # where more than one token is generated: then every block keeps their keys and values
+MOST_TRUNK_TOKENS = 16384  # of the prompts themselves
 MOST_BRANCH_TOKENS = 64  # of one prompt side by side: each attends over all of them, masked or not
 
 
@@ -91,6 +94,8 @@ def check_grid(request: GridPass, shape: ModelShape, context: int) -> None:
         raise InvalidInput("the grid is empty", hint="give at least one prompt, one state and one target layer")
     if not len(request.prompts) == len(request.positions) == len(request.states):
         raise InvalidInput("a grid needs a position and states for each prompt", param="positions")
+    if request.max_tokens < 1:
+        raise InvalidInput("a grid generates at least one token", hint="raise max_tokens", param="max_tokens")
     check_finite(request.states)
     for cell in replace(request, states=request.states[:, :1]).passes():
         check_pass(cell, shape, context)
@@ -103,7 +108,9 @@ def tiles(request: GridPass) -> list[list[int]]:
     room = MOST_TOKENS if request.max_tokens == 1 else MOST_KEPT_TOKENS
     made: list[list[int]] = []
     for n in order:
-        full = made and (len(made[-1]) + 1) * tails[n] * _across(request, tails[n]) > room
+        count, length = (len(made[-1]) + 1 if made else 1), len(request.prompts[n]) + request.max_tokens
+        longest = max([length, *(len(request.prompts[m]) + request.max_tokens for m in (made[-1] if made else []))])
+        full = count * tails[n] * _across(request, tails[n]) > room or count * longest > MOST_TRUNK_TOKENS
         if not made or full:
             made.append([])
         made[-1].append(n)
@@ -122,8 +129,14 @@ def _across(request: GridPass, tail: int) -> int:
 @torch.inference_mode()
 def run_tile(model: PreTrainedModel, parts: Blocks, request: GridPass, *, stop: frozenset[int], pad: int) -> Grid:
     """All cells of a few prompts in one batch. Raises `UnsupportedModel` where branches are not possible."""
+    with exclusive(model):
+        check_branches(model, parts, pad)
+        return _run_tile(model, parts, request, stop, pad)
+
+
+def _run_tile(model: PreTrainedModel, parts: Blocks, request: GridPass, stop: frozenset[int], pad: int) -> Grid:
     positions = [p % len(prompt) for p, prompt in zip(request.positions, request.prompts, strict=True)]
-    trunk = checked_trunk(model, parts, request.prompts, positions, request.max_tokens, pad)
+    trunk = Trunk.of(model, parts, request.prompts, positions, request.max_tokens, pad)
     sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
     grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.nan))
     across = _across(request, trunk.tail)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -22,6 +24,16 @@ Visit = Callable[[Tensor], Tensor]
 
 class _Deepest(Exception):
     """The deepest layer that was asked for has been visited."""
+
+
+_LOCKS: WeakKeyDictionary[nn.Module, RLock] = WeakKeyDictionary()
+_LOCKS_LOCK = RLock()
+
+
+def exclusive(model: nn.Module) -> RLock:
+    """The lock to hold while hooks are on a model or blocks are left out: to other threads it is another model."""
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(model, RLock())
 
 
 @contextmanager

@@ -22,6 +22,8 @@ from correction.models import LoadedModel
 from correction.passes import Capture, Pass, PassResult, Patch, Sampling
 from correction.patchscope import Graft, Patchscope, Sites, Source, find_sites
 
+NOT_FINITE = "a source state is not finite: load the model in float32 or bfloat16"
+
 
 @dataclass(frozen=True, eq=False)
 class Host:
@@ -103,18 +105,21 @@ class Inspector:
     async def run(self, patchscopes: Sequence[Patchscope], *, top: int = 5) -> list[Outcome]:
         """Runs them all, batched. `top` is how many alternatives come with the first token.
 
+        A source state that is not finite is not written: its outcome is empty and says so in `notes`.
+
         Raises `InvalidInput` for sites outside a model, spans that differ in length, mappings that do not fit.
         """
         grafts = [graft for scope in patchscopes for graft in scope.grafts]
         states = iter(await self.states([graft.source for graft in grafts]))
-        passes = [self.pass_of(scope, [next(states) for _ in scope.grafts], top) for scope in patchscopes]
-        results = await asyncio.gather(
-            *(
-                self.host(scope.target.model).engine.run(request)
-                for scope, request in zip(patchscopes, passes, strict=True)
-            )
-        )
-        return [self._outcome(scope, result) for scope, result in zip(patchscopes, results, strict=True)]
+        given = [[next(states) for _ in scope.grafts] for scope in patchscopes]
+        passes = [self.pass_of(scope, spans, top) for scope, spans in zip(patchscopes, given, strict=True)]
+
+        async def outcome(scope: Patchscope, spans: list[Tensor], request: Pass) -> Outcome:
+            if not all(bool(torch.isfinite(span).all()) for span in spans):
+                return Outcome(scope, "", (), (), (), (NOT_FINITE,))
+            return self._outcome(scope, await self.host(scope.target.model).engine.run(request))
+
+        return list(await asyncio.gather(*map(outcome, patchscopes, given, passes)))
 
     async def grid(
         self, patchscope: Patchscope, source_layers: Sequence[int], target_layers: Sequence[int]
@@ -143,7 +148,7 @@ class Inspector:
         return grid, texts
 
     def mapping(self, name: str, source: str | None, target: str | None) -> Mapping:
-        """The mapping of that name between two models.
+        """The mapping of that name from states of one model to states of another.
 
         Raises `InvalidInput` if it is not for them, `InvalidMapping` if its file is damaged or for other models.
         """
@@ -155,11 +160,21 @@ class Inspector:
                 hint="fit a mapping between their states with 'hopfix fit'",
                 param="mapping",
             )
-        if any(isinstance(part, FittedMapping) for part in parts_of(found)):
+        if _fitted(found):
             check_fitted_for(found, giver.fingerprint, taker.fingerprint, 0, 0)
         return found
 
-    def pass_of(self, scope: Patchscope, states: Sequence[Tensor], top: int) -> Pass:
+    def notes(self, graft: Graft, target: str | None) -> tuple[str, ...]:
+        """Where a graft uses a fitted mapping at other layers than those it was fitted for."""
+        found = mapping_named(graft.mapping)
+        if not _fitted(found):
+            return ()
+        giver, taker = self.host(graft.source.model).loaded, self.host(target).loaded
+        pairs = {(k, to) for k in _each(graft.source.layer) for to in _each(graft.layer)}
+        said = (check_fitted_for(found, giver.fingerprint, taker.fingerprint, *pair) for pair in sorted(pairs))
+        return tuple(dict.fromkeys(note for notes in said for note in notes))
+
+    def pass_of(self, scope: Patchscope, states: Sequence[Tensor], top: int = 0) -> Pass:
         """The target pass, with the states of each graft's span, (tokens, width)."""
         target = scope.target
         loaded = self.host(target.model).loaded
@@ -187,19 +202,19 @@ class Inspector:
 
     def _outcome(self, scope: Patchscope, result: PassResult) -> Outcome:
         alternatives = tuple((a.text, a.probability) for a in result.alternatives)
-        notes = tuple(note for graft in scope.grafts for note in self._notes(graft, scope.target.model))
+        notes = tuple(note for graft in scope.grafts for note in self.notes(graft, scope.target.model))
         return Outcome(scope, result.text, result.tokens, result.logprobs, alternatives, notes)
-
-    def _notes(self, graft: Graft, target: str | None) -> list[str]:
-        found = mapping_named(graft.mapping)
-        if not any(isinstance(part, FittedMapping) for part in parts_of(found)):
-            return []
-        layers = [layer if isinstance(layer, int) else layer[0] for layer in (graft.source.layer, graft.layer)]
-        giver, taker = self.host(graft.source.model).loaded, self.host(target).loaded
-        return check_fitted_for(found, giver.fingerprint, taker.fingerprint, *layers)
 
     def _origin(self, source: str | None, target: str | None) -> Any:
         return None if source == target else self.host(source).loaded.parts
+
+
+def _fitted(mapping: Mapping) -> bool:
+    return any(isinstance(part, FittedMapping) for part in parts_of(mapping))
+
+
+def _each(layer: int | tuple[int, ...]) -> tuple[int, ...]:
+    return layer if isinstance(layer, tuple) else (layer,)
 
 
 def _text(loaded: LoadedModel, tokens: list[int]) -> str:

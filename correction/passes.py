@@ -151,7 +151,7 @@ def check_width(patch: Patch, shape: ModelShape) -> None:
     given = tuple(patch.state.shape)
     source, target = patch.mapping.widths or (shape.width, shape.width)
     if patch.mapping.widths is None and patch.mapping.embeds and patch.origin is not None:
-        source = patch.origin.embeddings().shape[1]
+        source = next(patch.origin.embedding.parameters()).shape[1]
     if given != (source,):
         raise InvalidInput(
             f"a state of shape {given} does not fit the mapping {patch.mapping.name!r}",

@@ -1,4 +1,4 @@
-"""A Patchscope as data: (S, i, M, l) x (T, i*, f, M*, l*), the same in the shell, over HTTP and in files.
+"""A Patchscope as data: (S, i, M, l) x (T, i*, f, M*, l*), the same in the shell and in files.
 
 Nothing runs here; `correction.inspector` does that. Field names are the paper's in words (Ghandeharioun et al. 2024,
 section 3): prompt, position, layer and model of the source and of the target, and the mapping between them.
@@ -6,6 +6,7 @@ section 3): prompt, position, layer and model of the source and of the target, a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -136,16 +137,21 @@ def _index(place: Place, prompt: str | tuple[int, ...], length: int, offsets: li
         return place % length
     if not isinstance(prompt, str):
         raise InvalidInput("a prompt of token ids has no text to find", hint="give positions as numbers")
-    merged = ""
-    start = prompt.rfind(place) if place.strip() else -1
-    while start >= 0:
-        end = start + len(place.rstrip())
-        index = next(n for n, (first, last) in enumerate(offsets) if first < end <= last)
+    inside, merged = None, ""
+    for found in reversed(list(re.finditer(f"(?={re.escape(place.rstrip())})", prompt)) if place.strip() else []):
+        start, end = found.start(), found.start() + len(place.rstrip())
+        index = next((n for n, (first, last) in enumerate(offsets) if first < end <= last), None)
+        if index is None:
+            continue
         first, last = offsets[index]
-        if last == end and (first >= start or not prompt[first:start].strip()):
+        if last != end or prompt[first:start].strip():
+            merged = merged or prompt[first:last]
+        elif _within_a_word(prompt, start, end):
+            inside = index if inside is None else inside
+        else:
             return index
-        merged = merged or prompt[first:last]
-        start = prompt.rfind(place, 0, max(0, start + len(place) - 1))
+    if inside is not None:
+        return inside
     if merged:
         raise InvalidInput(
             f"the tokenizer merges {place!r} with its neighbours: the token is {merged!r}",
@@ -153,3 +159,9 @@ def _index(place: Place, prompt: str | tuple[int, ...], length: int, offsets: li
             param="position",
         )
     raise InvalidInput(f"{place!r} does not occur in {prompt!r}", hint="give a part of it", param="position")
+
+
+def _within_a_word(prompt: str, start: int, end: int) -> bool:
+    """An x in "next" is a token of some tokenizers, but hardly the placeholder that was meant."""
+    before, after = prompt[start - 1 : start], prompt[end : end + 1]
+    return (before.isalnum() and prompt[start].isalnum()) or (after.isalnum() and prompt[end - 1].isalnum())

@@ -20,7 +20,7 @@ from correction.models import LoadedModel
 from correction.passes import Pass
 from correction.patchscope import Patchscope, find_sites
 from correction.scopes.common import TARGET_LAYERS, at
-from correction.scopes.readout import distributions, final_states, pass_of
+from correction.scopes.readout import distributions, final_states
 from correction.scopes.table import Axis, Cell, Table
 
 REPEATED = 4  # the same token so often in a row is degenerate
@@ -36,13 +36,13 @@ async def signatures(inspector: Inspector, patchscope: Patchscope, outcome: Outc
         return found
     found = [*outcome.notes, *degenerate(outcome)]
     others = _other_placeholders(inspector, patchscope)
-    plain = pass_of(inspector, patchscope, states)
+    plain = inspector.pass_of(patchscope, states)
     draw = torch.Generator().manual_seed(seed)
     disturbed = [
-        pass_of(inspector, patchscope, [state + DISTURBANCE * _random_like(state, draw) for state in states])
+        inspector.pass_of(patchscope, [state + DISTURBANCE * _random_like(state, draw) for state in states])
         for _ in range(SEEDS)
     ]
-    random = pass_of(inspector, patchscope, [_random_like(state, draw) for state in states])
+    random = inspector.pass_of(patchscope, [_random_like(state, draw) for state in states])
     swapped = [_with_placeholder(plain, token) for token in others.values()]
     unpatched, by_chance, *rest = await _texts(
         inspector, patchscope.target.model, [replace(plain, patches=()), random, *disturbed, *swapped]
@@ -106,7 +106,7 @@ async def contamination(inspector: Inspector, patchscope: Patchscope, target_lay
     states = await inspector.states([patchscope.source])
     passes: list[Pass] = []
     for target_layer in target_layers:
-        own = pass_of(inspector, at(patchscope, layer, target_layer), states)
+        own = inspector.pass_of(at(patchscope, layer, target_layer), states)
         passes += [own, *(_with_placeholder(own, token) for token in others.values())]
     last = await final_states(inspector, patchscope.target.model, passes)
     said = torch.cat(list(distributions(loaded.parts, last))).exp().view(len(target_layers), len(others) + 1, -1)

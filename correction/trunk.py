@@ -39,7 +39,6 @@ class Trunk:
     keys: list[Tensor]
     values: list[Tensor]
     places: list[dict[str, Tensor]]
-    logits: Tensor
     as_tuple: bool
 
     @property
@@ -75,7 +74,7 @@ class Trunk:
         form = parts.blocks[0].register_forward_hook(lambda block, given, output: returned.append(type(output)))
         try:
             with visiting(parts, dict.fromkeys(range(parts.depth + 1), keep)):
-                output = model(
+                model(
                     input_ids=tokens,
                     attention_mask=real[:, :columns],
                     position_ids=places[:, :columns],
@@ -96,7 +95,6 @@ class Trunk:
             states,
             *_key_values(cache, parts.depth),
             [],
-            output.logits[:, -1],
             issubclass(returned[0], tuple),
         )
         trunk.places = trunk._ask_places(pad)
@@ -128,9 +126,11 @@ class Trunk:
                 logits_to_keep=1,
             )
         for given in places:
-            for value in given.values():
-                if value.shape[-1] != columns:
-                    raise UnsupportedModel("the blocks' attention mask has an unknown form")
+            mask = given.get("attention_mask")
+            if any(value.shape[-1] != columns for value in given.values()) or (mask is not None and mask.dim() != 4):
+                raise UnsupportedModel(
+                    "the blocks' attention mask has an unknown form", hint="use sdpa or eager attention"
+                )
         return places
 
 

@@ -12,7 +12,6 @@ import torch
 
 from correction.corrector import Corrector
 from correction.grid import GridPass
-from correction.mappings import mapping_named
 from correction.passes import Capture, Pass, Sampling
 from correction.profile import Choice
 from correction.prompts import without_full_stop
@@ -52,7 +51,7 @@ async def sweep(
             [site for _, (site,) in targets],
             states[:, [layers.index(layer) for layer in above]],
             below,
-            mapping_named(mapping),
+            corrector.mapping(asked[0]),
             max_tokens=corrector.max_tokens,
         )
         grid = await engine.grid(request, on_done)

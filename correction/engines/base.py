@@ -40,7 +40,7 @@ class Engine(Protocol):
         ...
 
 
-async def grid_of_passes(engine: Engine, request: GridPass, on_done: Callable[[int], None]) -> Grid:
+async def grid_of_passes(engine: Engine, request: GridPass) -> Grid:
     """A layer grid as one patched pass a cell: any engine that patches can run it, and any architecture."""
     sizes = (len(request.prompts), request.states.shape[1], len(request.target_layers), request.max_tokens)
     grid = Grid(torch.full(sizes, -1), torch.zeros(sizes), torch.full(sizes, torch.nan))
@@ -51,5 +51,4 @@ async def grid_of_passes(engine: Engine, request: GridPass, on_done: Callable[[i
             said = len(result.tokens)
             grid.tokens[n, source, target, :said] = torch.tensor(result.tokens)
             grid.logprobs[n, source, target, :said] = torch.tensor(result.logprobs)
-        on_done(1)
     return grid

@@ -18,6 +18,7 @@ from correction.engines.base import grid_of_passes
 from correction.errors import EngineUnavailable, HopfixError, UnsupportedModel
 from correction.forward import Row, generate
 from correction.grid import Grid, GridPass, check_grid, joined, run_tile, tiles
+from correction.memory import out_of_memory
 from correction.models import LoadedModel
 from correction.passes import Alternative, Pass, PassResult, check_pass
 
@@ -68,20 +69,32 @@ class HFEngine:
             raise EngineUnavailable("the engine is closed")
         check_grid(request, self.loaded.shape, self.context)
         waiting, done, grids = tiles(request)[::-1], [], []
+        branching = True
         while waiting:
             rows = waiting.pop()
+            if self._closed:
+                raise EngineUnavailable("the engine was closed")
             try:
-                grids.append(await asyncio.get_running_loop().run_in_executor(self._thread, self._tile, request, rows))
+                if branching:
+                    grid = await asyncio.get_running_loop().run_in_executor(self._thread, self._tile, request, rows)
+                else:
+                    grid = await grid_of_passes(self, request.of(rows))
             except UnsupportedModel:
-                return await grid_of_passes(self, request, on_done)
-            except torch.OutOfMemoryError as error:
+                if not branching:
+                    raise
+                branching = False
+                waiting.append(rows)
+                continue
+            except RuntimeError as error:
+                if not out_of_memory(error):
+                    raise
                 if len(rows) == 1:
-                    raise EngineUnavailable("out of memory", hint=f"shorten the prompt ({error})") from error
-                half = len(rows) // 2
-                waiting += [rows[half:], rows[:half]]
-            else:
-                done.append(rows)
-                on_done(len(rows))
+                    raise _no_memory(error) from error
+                waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+                continue
+            grids.append(grid)
+            done.append(rows)
+            on_done(len(rows))
         return joined(done, grids)
 
     def _tile(self, request: GridPass, rows: list[int]) -> Grid:
@@ -109,31 +122,32 @@ class HFEngine:
 
     async def _run_batch(self, loop: asyncio.AbstractEventLoop, batch: list[_Waiting]) -> None:
         self.batch_sizes.append(len(batch))
+        retry: list[list[_Waiting]] = []  # after the handlers: they keep alive what failed
         try:
             rows = await loop.run_in_executor(self._thread, self._generate, batch)
-        except torch.OutOfMemoryError as error:
-            if len(batch) > 1:
-                half = len(batch) // 2
-                await self._run_batch(loop, batch[:half])
-                await self._run_batch(loop, batch[half:])
-                return
-            _fail(batch, EngineUnavailable("out of memory", hint=f"shorten the prompt ({error})"))
         except HopfixError as error:
             # One bad row (a state that is not finite, say) must not spoil its batch-mates.
             if len(batch) > 1:
-                for entry in batch:
-                    await self._run_batch(loop, [entry])
+                retry = [[entry] for entry in batch]
             else:
                 _fail(batch, error)
         except asyncio.CancelledError:
             _fail(batch, EngineUnavailable("the engine was closed"))
             raise
         except Exception as error:
-            _fail(batch, error)
+            if not out_of_memory(error):
+                _fail(batch, error)
+            elif len(batch) > 1:
+                half = len(batch) // 2
+                retry = [batch[:half], batch[half:]]
+            else:
+                _fail(batch, _no_memory(error))
         else:
             for entry, row in zip(batch, rows, strict=True):
                 if not entry.future.done():
                     entry.future.set_result(self._result(entry.request, row))
+        for part in retry:
+            await self._run_batch(loop, part)
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -172,6 +186,10 @@ class HFEngine:
             finish_reason="stop" if row.stopped else "length",
             engine=self.name,
         )
+
+
+def _no_memory(error: Exception) -> EngineUnavailable:
+    return EngineUnavailable("out of memory", hint=f"shorten the prompt ({str(error).splitlines()[0]})")
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -6,7 +6,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from correction.errors import InvalidInput
-from correction.mappings.added import ADDED
 from correction.mappings.affine import Affine
 from correction.mappings.base import Mapping, check_finite
 from correction.mappings.chain import Chain, check_fitted_for, parts_of
@@ -39,8 +38,6 @@ __all__ = [
     "parts_of",
     "save_mapping",
 ]
-
-MAPPINGS[ADDED.name] = ADDED
 
 
 def mapping_named(name: str) -> Mapping:

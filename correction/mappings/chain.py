@@ -46,8 +46,8 @@ class Chain:
 
     @property
     def embeds(self) -> bool:
-        """What the last part gives."""
-        return self.parts[-1].embeds
+        """Whether a part gives embeddings: what may follow it only rescales them."""
+        return any(part.embeds for part in self.parts)
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
         for part in self.parts:

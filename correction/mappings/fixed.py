@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from correction.architecture import Blocks
+from correction.mappings.added import ADDED
 from correction.mappings.base import Mapping
 
 
@@ -42,7 +43,8 @@ class Vocabulary:
     embeds = True
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-        return origin.predict(source).float().softmax(-1).to(parts.embeddings()) @ parts.embeddings()
+        table = parts.embeddings()
+        return origin.predict(source).float().softmax(-1).to(table) @ table
 
 
 class HardToken:
@@ -57,4 +59,4 @@ class HardToken:
 
 
 IDENTITY = Identity()
-MAPPINGS: dict[str, Mapping] = {m.name: m for m in (IDENTITY, NormMatched(), Vocabulary(), HardToken())}
+MAPPINGS: dict[str, Mapping] = {m.name: m for m in (IDENTITY, NormMatched(), ADDED, Vocabulary(), HardToken())}

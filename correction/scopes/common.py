@@ -10,7 +10,7 @@ import torch
 from correction.errors import InvalidInput
 from correction.inspector import Inspector
 from correction.models import LoadedModel
-from correction.patchscope import Patchscope, Source, Target, find_sites
+from correction.patchscope import Graft, Patchscope, Source, Target, find_sites
 from correction.prompts import PLACEHOLDER
 from correction.questions import BLANK
 from correction.scopes.request import Request
@@ -95,6 +95,9 @@ async def grid_table(
     """The Patchscope at every pair of layers for which a cell is `defined`."""
     layers = layers_of(inspector, patchscope.source.model, request.layers, last=True)
     target_layers = layers_of(inspector, patchscope.target.model, request.target_layers, last=False)
+    source = patchscope.source.model_copy(update={"layer": tuple(layers)})
+    graft = Graft(source=source, layer=tuple(target_layers), mapping=patchscope.mapping)
+    notes = (*notes, *inspector.notes(graft, patchscope.target.model))
     grid, texts = await inspector.grid(patchscope, layers, target_layers)
     said = grid.tokens[0] >= 0
     likely = torch.where(said, grid.logprobs[0], 0.0).sum(-1) / said.sum(-1)

@@ -18,7 +18,7 @@ from correction.mappings import IDENTITY
 from correction.patchscope import Patchscope
 from correction.scopes.common import at, source_of, target_of
 from correction.scopes.logit_lens import through
-from correction.scopes.readout import best_tokens, final_states, logprobs_of, pass_of
+from correction.scopes.readout import best_tokens, final_states, logprobs_of
 from correction.scopes.request import Request
 from correction.scopes.table import Axis, Cell, Table
 from correction.scopes.token_identity import PLACEHOLDER, PROMPT
@@ -42,11 +42,11 @@ async def next_token(inspector: Inspector, request: Request) -> Table:
         return through(IDENTITY, loaded, given, last)
 
     async def tuned_lens(layer: int, given: Tensor) -> Tensor:
-        return through(layer_mapping(request, layer), loaded, given, last)
+        return through(layer_mapping(inspector, request, layer), loaded, given, last)
 
     async def token_identity(layer: int, given: Tensor) -> Tensor:
         scopes = [at(Patchscope(source=source, target=target), layer, layer) for source in sources]
-        passes = [pass_of(inspector, scope, [state[None]]) for scope, state in zip(scopes, given, strict=True)]
+        passes = [inspector.pass_of(scope, [state[None]]) for scope, state in zip(scopes, given, strict=True)]
         return await final_states(inspector, request.model, passes)
 
     estimators: dict[str, Estimator] = {"logit lens": logit_lens}

@@ -15,14 +15,8 @@ from torch import Tensor
 from correction.architecture import Blocks
 from correction.inspector import Inspector
 from correction.passes import Capture, Pass, Sampling
-from correction.patchscope import Patchscope
 
 ROWS = 64  # distributions held at once: a vocabulary is up to 256,000 numbers a row
-
-
-def pass_of(inspector: Inspector, patchscope: Patchscope, states: Sequence[Tensor], top: int = 0) -> Pass:
-    """The target pass with these states instead of the sources' own, one (tokens, width) for each graft."""
-    return inspector.pass_of(patchscope, list(states), top)
 
 
 async def final_states(inspector: Inspector, model: str | None, passes: Sequence[Pass]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a ready-made Patchscope is asked: one form for all of them, the same in the shell, over HTTP and in code."""
+"""What a ready-made Patchscope is asked: one form for all of them, the same in the shell and in code."""
 
 from __future__ import annotations
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from correction.errors import InvalidInput
 from correction.inspector import Inspector
-from correction.mappings import FittedMapping, Mapping, mapping_named
+from correction.mappings import Mapping
+from correction.patchscope import Graft, Source
 from correction.questions import BLANK
 from correction.scopes.logit_lens import lens
 from correction.scopes.request import Request
@@ -20,17 +21,18 @@ async def tuned_lens(inspector: Inspector, request: Request) -> Table:
     title = (
         f"Tuned lens: the next token that each layer's state gives through {request.mapping}, the last norm and head"
     )
-    return await lens(inspector, request, lambda layer: layer_mapping(request, layer), "tuned-lens", title)
+    return await lens(inspector, request, lambda layer: layer_mapping(inspector, request, layer), "tuned-lens", title)
 
 
-def layer_mapping(request: Request, layer: int) -> Mapping:
-    """The request's mapping for a layer; raises `InvalidInput` for a file that was fitted for another one."""
+def layer_mapping(inspector: Inspector, request: Request, layer: int) -> Mapping:
+    """The request's mapping l -> L for a layer l; raises `InvalidInput` for one that was fitted for other layers."""
     name = (request.mapping or "identity").replace(BLANK, str(layer))
-    mapping = mapping_named(name)
-    if isinstance(mapping, FittedMapping) and mapping.fitted.source_layer != layer:
+    depth = inspector.host(request.model).loaded.parts.depth
+    source = Source(prompt=request.prompt, layer=layer, model=request.model)
+    if notes := inspector.notes(Graft(source=source, layer=depth, mapping=name), request.model):
         raise InvalidInput(
-            f"{name} was fitted for layer {mapping.fitted.source_layer}, not {layer}",
-            hint=f"name a file a layer with {BLANK} for its number, or choose the layers that are fitted",
+            f"{name}: {notes[0]}",
+            hint=f"fit it for l -> {depth}; name a file a layer with {BLANK} for l, or choose --layers",
             param="mapping",
         )
-    return mapping
+    return inspector.mapping(name, request.model, request.model)

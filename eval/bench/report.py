@@ -44,6 +44,8 @@ def markdown(results: dict[str, Any]) -> str:
         lines += _sweep(title, cases)
     if "passes" in results:
         lines += _passes(results["passes"])
+    if len(results.get("sweeps", {})) > 1:
+        lines += ["![Times faster than each other side, by the target prompt's length](benchmarks.png)"]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -46,7 +46,7 @@ def command(
             "libraries on 2 evenly spread target layers, and on 8 questions from 64 tokens on.",
         ),
     ] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder for results.json, benchmarks.md and sweep.png.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for benchmarks.json, .md and .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The results as JSON on stdout.")] = False,
 ) -> None:
     """Measure speed and memory, side by side in one run."""
@@ -78,10 +78,10 @@ def _write(results: dict[str, Any], out: Path) -> None:
     from eval.bench.report import markdown, picture
 
     out.mkdir(parents=True, exist_ok=True)
-    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    (out / "benchmarks.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     (out / "benchmarks.md").write_text(markdown(results), encoding="utf-8")
     if "sweeps" in results:
-        picture(results, out / "sweep.png")
+        picture(results, out / "benchmarks.png")
 
 
 def _all_cases() -> dict[str, list[Case]]:

@@ -74,7 +74,7 @@ def test_nnsight(random_model: PreTrainedModel) -> None:
     assert said[len(TARGET) :] == row.tokens
 
 
-@pytest.mark.parametrize("name", sorted(CONFIGS))
+@pytest.mark.parametrize("name", sorted(set(CONFIGS) - {"falcon_alibi"}))  # its bridge leaves Falcon's ALiBi out
 def test_transformer_lens(name: str, tmp_path: Path) -> None:
     """The captured state, the patched logits and the greedy tokens through its bridge's hooks."""
     from transformer_lens.model_bridge import TransformerBridge
@@ -85,20 +85,13 @@ def test_transformer_lens(name: str, tmp_path: Path) -> None:
     unknown = "<unk>"
     words = Tokenizer(models.WordLevel({unknown: 0}, unk_token=unknown))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token=unknown, pad_token=unknown)
-    try:
-        bridge = TransformerBridge.boot_transformers(str(tmp_path), hf_model=model, tokenizer=tokenizer)
-    except (ValueError, KeyError, NotImplementedError, TypeError, AttributeError) as error:
-        pytest.skip(f"TransformerLens does not load it: {error}")
+    bridge = TransformerBridge.boot_transformers(str(tmp_path), hf_model=model, tokenizer=tokenizer)
 
     def overwrite(resid: Tensor, hook: Any) -> Tensor:
         resid[:, POSITION] = state
         return resid
 
     with torch.no_grad():
-        if not torch.allclose(
-            bridge(torch.tensor([SOURCE])), random_weights(name)(torch.tensor([SOURCE])).logits, **TOLERANCE
-        ):
-            pytest.skip("TransformerLens does not give the model's own logits")
         hook_out = f"blocks.{LAYER - 1}.hook_out"
         _, cache = bridge.run_with_cache(torch.tensor([SOURCE]), names_filter=[hook_out])
         torch.testing.assert_close(cache[hook_out][0, -1], state, **TOLERANCE)

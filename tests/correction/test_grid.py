@@ -13,11 +13,12 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from correction import trunk
 from correction.architecture import Blocks
 from correction.engines import HFEngine
-from correction.errors import InvalidInput, UnsupportedModel
+from correction.errors import EngineUnavailable, InvalidInput, UnsupportedModel
 from correction.forward import generate, states
 from correction.grid import Grid, GridPass, run_grid, tiles
 from correction.mappings import mapping_named
 from correction.models import LoadedModel
+from correction.passes import Pass, Sampling
 from tests.architectures import CONFIGS, random_weights
 from tests.conftest import Asked
 
@@ -66,8 +67,10 @@ def test_an_architecture_and_a_seed_drawn_now() -> None:
     sources = torch.randn(4, 5, 32, generator=torch.Generator().manual_seed(seed))
     request = GridPass(prompts, positions, sources, [0, 2], max_tokens=3)
     fast, plain = run_grid(model, Blocks.of(model), request), cell_by_cell(model, request)
-    near = fast.margins < 1e-4
-    assert not ((fast.tokens != plain.tokens) & ~near).any(), f"{name}, seed {seed}"
+    clear = (fast.margins > 1e-3).cumprod(-1).bool()  # after a tie the paths may part
+    assert clear[..., 0].float().mean() > 0.5
+    assert torch.equal(fast.tokens[clear], plain.tokens[clear]), f"{name}, seed {seed}"
+    torch.testing.assert_close(fast.logprobs[clear], plain.logprobs[clear], atol=1e-4, rtol=1e-4)
 
 
 def test_cells_stop_where_passes_stop(random_model: PreTrainedModel) -> None:
@@ -80,13 +83,15 @@ def test_cells_stop_where_passes_stop(random_model: PreTrainedModel) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision(dtype: torch.dtype) -> None:
-    model = random_weights("llama", dtype=dtype)
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt2", "bloom"])
+def test_half_precision(name: str, dtype: torch.dtype) -> None:
+    model = random_weights(name, dtype=dtype)
     request = request_of(model, max_tokens=1)
     fast, plain = run_grid(model, Blocks.of(model), request), cell_by_cell(model, request)
     clear = fast.margins > 0.1
     assert clear.float().mean() > 0.5
     assert torch.equal(fast.tokens[clear], plain.tokens[clear])
+    torch.testing.assert_close(fast.logprobs[clear], plain.logprobs[clear], atol=0.1, rtol=0.05)
 
 
 def test_branches_do_not_see_one_another() -> None:
@@ -108,6 +113,33 @@ def test_long_tails_are_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("correction.grid.MOST_BRANCH_TOKENS", 3)
     assert len(tiles(request)) == len(PROMPTS)
     assert_same(run_grid(model, Blocks.of(model), request), whole)
+
+
+def test_a_model_whose_numbers_are_undefined_is_refused() -> None:
+    model = random_weights("llama")
+    model.model.norm.weight.data.fill_(float("nan"))
+    with pytest.raises(UnsupportedModel, match="do not equal"):
+        run_grid(model, Blocks.of(model), request_of(model))
+
+
+def test_two_engines_on_one_model_do_not_mix(demo: LoadedModel) -> None:
+    """Blocks are left out of the model while a grid runs: a pass of another engine waits."""
+    prompt = Pass(PROMPTS[0], sampling=Sampling(6))
+
+    async def go() -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        first, second = HFEngine(demo), HFEngine(demo)
+        try:
+            alone = (await second.run(prompt)).tokens
+            grid = asyncio.create_task(first.grid(demo_request(demo)))
+            beside = [(await second.run(prompt)).tokens for _ in range(8)]
+            await grid
+        finally:
+            await first.close()
+            await second.close()
+        return beside, alone
+
+    beside, alone = asyncio.run(go())
+    assert set(beside) == {alone}
 
 
 def test_an_architecture_whose_branches_are_wrong_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +200,12 @@ def test_the_engine_runs_grids_of_models_that_cannot_branch(unusual_model: PreTr
     assert sum(done) == len(PROMPTS)
 
 
-def test_the_engine_splits_a_grid_that_is_out_of_memory(demo: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("too much"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_the_engine_splits_a_grid_that_is_out_of_memory(
+    demo: LoadedModel, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
     request = demo_request(demo)
 
     async def go(corrector):  # type: ignore[no-untyped-def]
@@ -179,11 +216,26 @@ def test_the_engine_splits_a_grid_that_is_out_of_memory(demo: LoadedModel, monke
 
     def small(engine: HFEngine, asked: GridPass, rows: list[int]) -> Grid:
         if len(rows) > 1:
-            raise torch.OutOfMemoryError("too much")
+            raise error
         return real(engine, asked, rows)
 
     monkeypatch.setattr(HFEngine, "_tile", small)
     assert_same(Asked(demo)(go), whole)
+
+
+def test_one_prompt_that_is_out_of_memory_is_refused(demo: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(engine: HFEngine, asked: GridPass, rows: list[int]) -> Grid:
+        raise torch.OutOfMemoryError("too much")
+
+    monkeypatch.setattr(HFEngine, "_tile", full)
+    with pytest.raises(EngineUnavailable, match="out of memory: shorten the prompt"):
+        Asked(demo)(lambda corrector: corrector.engine.grid(demo_request(demo)))
+
+
+def test_long_prompts_are_fewer_at_once() -> None:
+    """What a tile holds of the prompts themselves is bounded too."""
+    request = GridPass([tuple(range(4000))] * 6, [-1] * 6, torch.zeros(6, 1, 8), [0])
+    assert [len(rows) for rows in tiles(request)] == [4, 2]
 
 
 def demo_request(demo: LoadedModel) -> GridPass:
@@ -198,6 +250,7 @@ def demo_request(demo: LoadedModel) -> GridPass:
         ({"positions": [0, 3, 0]}, "position 3 is out of range"),
         ({"positions": [0]}, "a position and states for each prompt"),
         ({"target_layers": []}, "the grid is empty"),
+        ({"max_tokens": 0}, "generates at least one token"),
         ({"states": torch.full((3, 2, 128), torch.nan)}, "not finite"),
         ({"states": torch.zeros(3, 2, 64)}, "does not fit the mapping 'identity': it takes states of width 128"),
     ],

@@ -12,18 +12,24 @@ import torch
 
 from correction.architecture import Blocks
 from correction.engines import HFEngine
-from correction.errors import InvalidInput
+from correction.errors import InvalidInput, InvalidMapping, UnsupportedModel
 from correction.forward import generate, states
 from correction.inspector import Host, Inspector
-from correction.mappings import mapping_named
+from correction.mappings import mapping_named, save_mapping
+from correction.mappings.affine import Affine
+from correction.mappings.fitted import Fitted
 from correction.models import LoadedModel
 from correction.passes import Pass, PassResult, Patch, Sampling
 from correction.patchscope import Graft, Patchscope, Source, Target, find_sites
+from correction.profile import Choice
+from correction.questions import Question
 from tests.architectures import random_weights
+from tests.conftest import Asked
 
 Given = TypeVar("Given")
 HOP1 = Source(prompt="The country where Kruger National Park is located is", layer=6)
 HOP2 = Target(prompt="The currency of x is", layer=0, position="x")
+QUESTION = Question("What is the currency of the country where Kruger National Park is located?")
 CORRECTION = Patchscope(source=HOP1, target=HOP2, mapping="vocabulary")
 
 
@@ -182,3 +188,53 @@ def test_the_vocabulary_mapping_needs_one_vocabulary(demo: LoadedModel, tmp_path
     scope = CORRECTION.model_copy(update={"source": Source(prompt=(1,), layer=1, model="other")})
     with pytest.raises(InvalidInput, match="needs models with one vocabulary"):
         inspect(lambda inspector: inspector.run([scope]), own=demo, other=other)
+
+
+def fitted_file(folder: Path, model: str) -> str:
+    about = Fitted("ridge", "made by hand", model, model, 2, 0, pairs=1, explained=0.0)
+    path = folder / "ridge.safetensors"
+    save_mapping(Affine(about, weight=torch.eye(128), bias=torch.zeros(128)), path)
+    return str(path)
+
+
+def test_a_fitted_mapping_at_other_layers_is_noted(demo: LoadedModel, tmp_path: Path) -> None:
+    """Its own layers say nothing; a single Patchscope and a grid both say which others were used."""
+    scope = CORRECTION.model_copy(update={"mapping": fitted_file(tmp_path, demo.fingerprint)})
+    own = scope.model_copy(update={"source": HOP1.model_copy(update={"layer": 2})})
+    silent, noted = inspect(lambda inspector: inspector.run([own, scope]), own=demo)
+    assert silent.notes == ()
+    assert noted.notes == ("the mapping 'ridge' was fitted for source layer 2 and is used at layer 6",)
+
+
+def test_a_mapping_fitted_for_another_model_is_refused(demo: LoadedModel, tmp_path: Path) -> None:
+    name = fitted_file(tmp_path, "sha256:somebody else's")
+    with pytest.raises(InvalidMapping, match="fitted for another source model"):
+        inspect(lambda inspector: inspector.run([CORRECTION.model_copy(update={"mapping": name})]), own=demo)
+    with pytest.raises(InvalidMapping, match="fitted for another source model"):
+        Asked(demo)(lambda corrector: corrector.answer(QUESTION, choice=Choice(2, 0, name)))
+
+
+def test_a_state_that_is_not_finite_says_so_and_spoils_no_other(demo: LoadedModel) -> None:
+    broken = named("llama", demo)
+    broken.model.model.layers[0].mlp.down_proj.weight.data[0, 0] = torch.inf
+    source = Source(prompt=(5, 6, 7), layer=2, model="broken")
+    scopes = [
+        Patchscope(
+            source=source.model_copy(update={"layer": layer}), target=Target(prompt=(8, 9), layer=1), max_tokens=2
+        )
+        for layer in (0, 2)
+    ]
+    fine, undefined = inspect(lambda inspector: inspector.run(scopes), own=named("llama", demo), broken=broken)
+    assert fine.tokens
+    assert (undefined.text, undefined.tokens) == ("", ())
+    assert undefined.notes == ("a source state is not finite: load the model in float32 or bfloat16",)
+
+
+def test_an_encoders_states_predict_no_token(demo: LoadedModel) -> None:
+    scope = Patchscope(
+        source=Source(prompt=(5, 6), layer=2),
+        target=Target(prompt=(7, 8, 9), layer=0, position=1),
+        mapping="vocabulary",
+    )
+    with pytest.raises(UnsupportedModel, match="the states of an encoder predict no token"):
+        inspect(lambda inspector: inspector.run([scope]), own=named("t5", demo))

@@ -79,6 +79,9 @@ def test_an_occurrence_inside_a_word_is_passed_over(demo: LoadedModel) -> None:
     """The placeholder is the word, not the letter in a later one."""
     prompt = "The currency of x is not next"
     assert find_sites(demo, prompt, 0, "x").positions == find_sites(demo, "The currency of x", 0, "x").positions
+    ids = demo.tokenizer("The currency of next")["input_ids"]
+    inside = find_sites(demo, "The currency of next", 0, "x").positions[0]  # for want of a better one
+    assert demo.tokenizer.decode([ids[inside]]).strip() == "x"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +89,7 @@ def test_an_occurrence_inside_a_word_is_passed_over(demo: LoadedModel) -> None:
     [
         ("The currency of x is", 7, "x", "layer 7 is out of range: the model has layers 0 to 6"),
         ("The currency of x is", 0, 99, "position 99 is out of range: the prompt has"),
-        ("The currency of x is", 0, "y", "'y' does not occur in 'The currency of x is'"),
+        ("The currency of x is", 0, "z", "'z' does not occur in 'The currency of x is'"),
         ("The currency of x is", 0, "", "does not occur"),
         ("The currency of x is", 0, "curr", "the tokenizer merges 'curr' with its neighbours"),
         ("The currency of x is", (1, 2, 3), "x", "3 layers for 1 positions: give one layer, or one a token"),

@@ -69,6 +69,19 @@ def test_the_no_op_patch_changes_no_probability(unusual_model: PreTrainedModel) 
         assert torch.equal(distribution(patched), distribution(clean))
 
 
+def test_a_one_hot_embedding_at_layer_0_equals_writing_the_token(unusual_model: PreTrainedModel) -> None:
+    class OneHot:
+        name, widths, embeds = "one_hot", None, True
+
+        def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
+            return parts.embeddings()[torch.tensor([42])]
+
+    written = (*PROMPTS[0][:2], 42, *PROMPTS[0][3:])
+    patch = Patch(0, 2, torch.zeros(32), OneHot())
+    patched, text = run(unusual_model, Pass(PROMPTS[0], patches=(patch,), sampling=ALL), Pass(written, sampling=ALL))
+    torch.testing.assert_close(distribution(patched), distribution(text), atol=1e-6, rtol=1e-5)
+
+
 def test_a_patch_speaks_in_every_later_layer(unusual_model: PreTrainedModel) -> None:
     clean, *_ = run(unusual_model, Pass(PROMPTS[0], sampling=ALL))
     state = torch.full((32,), 0.5)

@@ -50,7 +50,8 @@ def test_a_chain_is_described_by_its_parts() -> None:
     chain = Chain((inner, affine(widths=(6, 3)), VOCABULARY, NORM_MATCHED))
     assert chain.name == "identity+ridge+ridge+vocabulary+norm_matched"
     assert chain.widths == (4, 3)
-    assert not chain.embeds
+    assert chain.embeds  # what follows only rescales
+    assert not inner.embeds
     assert Chain((NORM_MATCHED, VOCABULARY)).widths is None
     assert Chain((affine(), HARD_TOKEN)).embeds
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from correction.errors import InvalidInput
+from correction.errors import InvalidInput, InvalidMapping
 from correction.forward import states
 from correction.inspector import Inspector
 from correction.mappings import save_mapping
@@ -65,23 +65,25 @@ def test_the_tuned_lens_with_the_identity_is_the_logit_lens(look: Look) -> None:
     assert look("tuned-lens", HOP1, mapping="identity").cells == look("logit-lens", HOP1).cells
 
 
-def saved(folder: Path, layer: int, weight: torch.Tensor, bias: torch.Tensor) -> None:
-    about = Fitted("ridge", "made by hand", "demo", "demo", layer, 6, pairs=1, explained=0.0)
+def saved(folder: Path, layer: int, weight: torch.Tensor, bias: torch.Tensor, model: str) -> None:
+    about = Fitted("ridge", "made by hand", model, model, layer, 6, pairs=1, explained=0.0)
     save_mapping(Affine(about, weight=weight, bias=bias), folder / f"lens-{layer}.safetensors")
 
 
-def test_the_tuned_lens_reads_a_file_a_layer(look: Look, inspector: Inspector, tmp_path: Path) -> None:
+def test_the_tuned_lens_reads_a_file_a_layer(
+    look: Look, inspector: Inspector, demo: LoadedModel, tmp_path: Path
+) -> None:
     """Maps that ignore the state and give the last layer's own say what the model says, whatever the layer."""
     (last,) = asyncio.run(inspector.states([Source(prompt=HOP1, layer=6)]))
     for layer in (1, 3):
-        saved(tmp_path, layer, torch.zeros(128, 128), last[0].clone())
+        saved(tmp_path, layer, torch.zeros(128, 128), last[0].clone(), demo.fingerprint)
     mapping = str(tmp_path / "lens-{}.safetensors")
     table = look("tuned-lens", HOP1, mapping=mapping, layers=[1, 3], position=-1)
     assert [row[0].text for row in table.cells if row[0]] == ["South Africa"] * 2
     estimated = look("next-token", HOP1, mapping=mapping, layers=[1, 3])
     assert estimated.columns.labels[2] == "tuned lens precision@1"
     assert [row[2].value for row in estimated.cells if row[2]] == [1.0, 1.0]
-    with pytest.raises(InvalidInput, match="was fitted for layer 1, not 2"):
+    with pytest.raises(InvalidInput, match="fitted for source layer 1 and is used at layer 2"):
         look("tuned-lens", HOP1, mapping=mapping.replace("{}", "1"), layers=[2])
 
 
@@ -100,3 +102,9 @@ def test_next_token_estimation(look: Look) -> None:
     own = values(look("logit-lens", HOP1, position=-1, layers=[6]))
     single = look("next-token", HOP1, layers=[6])
     torch.testing.assert_close(values(single)[0, 1], own[0, 0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_lens_fitted_for_another_model_is_refused(look: Look, tmp_path: Path) -> None:
+    saved(tmp_path, 1, torch.zeros(128, 128), torch.zeros(128), "sha256:of another model")
+    with pytest.raises(InvalidMapping, match="fitted for another source model"):
+        look("tuned-lens", HOP1, mapping=str(tmp_path / "lens-1.safetensors"), layers=[1])
