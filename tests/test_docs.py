@@ -64,3 +64,12 @@ def test_the_tables_of_methods_and_mappings_are_complete() -> None:
 def test_the_benchmarks_are_the_printed_ones() -> None:
     results = json.loads((ROOT / "docs" / "benchmarks.json").read_text(encoding="utf-8"))
     assert markdown(results) == (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+
+
+def test_the_readmes_lens_is_what_the_command_prints() -> None:
+    prompt = "The country where Kruger National Park is located is"
+    command = [sys.executable, "-m", "service.cli", "inspect", "logit-lens", prompt, "--position", "-1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()).rstrip()
+    assert printed
+    assert printed in README
