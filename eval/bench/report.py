@@ -55,7 +55,7 @@ def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
     axis, name = AXES.get(title, ("target_tokens", "T"))
     versions = {k: v for given in first["versions"].values() for k, v in given.items()}
     lines = [
-        f"## {title.capitalize()}",
+        f"## {title[0].upper()}{title[1:]}",
         "",
         f"{first['layers']} layers, width {first['width']}, {first['questions']} questions, "
         f"{first['target_tokens']} target tokens, {first['max_tokens']} generated, unless the row says otherwise; "
@@ -85,14 +85,11 @@ def _sweep(title: str, cases: list[dict[str, Any]]) -> list[str]:
         peaks = f"{c['peak_mb']['hopfix']:.0f}{plain}"
         speedups = (f"{c['speedup'][o]:.1f} ({c['counted_limit'][o]:.1f})" for o in others)
         lines.append(_row([str(c[axis]), *speedups, f"{100 * least:.2f} %", _percent(c["changed"]), peaks]))
-    parts = {NAMES.get(o, o): first["timed_on"][o] for o in others}
-    sampled = [
-        f"{n}: {t['questions']} questions x {t['target_layers']} target layers"
-        for n, t in parts.items()
-        if (t["questions"], t["target_layers"]) != (first["questions"], first["layers"])
-    ]
+    parts = {NAMES.get(o, o): [_part(c, o) for c in cases] for o in others}
+    sampled = [f"{name}: {', '.join(given)}" for name, given in parts.items() if all(given)]
     if sampled:
-        lines += ["", "Timed on a part of the cells and scaled to all (first row): " + "; ".join(sampled) + "."]
+        whole = "Timed on a part of the cells, questions x target layers in each row, and scaled to all: "
+        lines += ["", whole + "; ".join(sampled) + "."]
     return [*lines, ""]
 
 
@@ -123,23 +120,33 @@ def picture(results: dict[str, Any], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     titles = [title for title in results["sweeps"] if title not in AXES]
     figure, plots = plt.subplots(1, len(titles), figsize=(5.2 * len(titles), 4), squeeze=False, layout="constrained")
     for plot, title in zip(plots[0], titles, strict=True):
         cases = results["sweeps"][title]
         lengths = [case["target_tokens"] for case in cases]
-        for number, side in enumerate(cases[0]["speedup"]):
-            colour = f"C{number}"
+        for side in cases[0]["speedup"]:
+            colour = f"C{list(NAMES).index(side)}"
             plot.plot(lengths, [c["speedup"][side] for c in cases], "o-", color=colour, label=NAMES.get(side, side))
             plot.plot(lengths, [c["counted_limit"][side] for c in cases], "--", color=colour, alpha=0.5)
         plot.set(xscale="log", yscale="log", xlabel="target prompt, tokens", title=f"Layer grid, {title}")
         plot.set_xticks(lengths, [str(n) for n in lengths])
+        plot.minorticks_off()
+        plot.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        plot.yaxis.set_major_formatter("{x:g}")
         plot.grid(alpha=0.3)
     plots[0][0].set_ylabel("times faster (dashed: counted limit)")
     plots[0][0].legend()
     figure.savefig(path)
     plt.close(figure)
+
+
+def _part(case: dict[str, Any], side: str) -> str:
+    timed = case["timed_on"][side]
+    whole = (timed["questions"], timed["target_layers"]) == (case["questions"], case["layers"])
+    return "" if whole else f"{timed['questions']} x {timed['target_layers']}"
 
 
 def _percent(share: float | None) -> str:

@@ -46,7 +46,8 @@ def test_the_report_has_a_line_a_case(compared: dict[str, Any], tmp_path: Path) 
     results = {"machine": {"processor": "p", "cores": 2, "system": "s"}, "sweeps": {"first token": [compared]}}
     text = markdown(results)
     assert "| T | hopfix, s | paper's protocol, s |" in text
-    assert "Timed on a part of the cells and scaled to all" in text
+    assert "Timed on a part of the cells, questions x target layers in each row" in text
+    assert "paper's protocol: 2 x 3" in text
     picture(results, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
 
