@@ -68,7 +68,7 @@ def _generate(
     tokens, mask, shifts = padded(model, [request.prompt for request in passes], pad)
     rows = [Row(states=[[] for _ in request.captures]) for request in passes]
     sites = _Sites(parts, passes, shifts, rows)
-    if not any(request.sampling.max_tokens for request in passes):
+    if not any(request.sampling.max_tokens or request.sampling.top_logprobs for request in passes):
         visits = sites.visits(first_step=True)
         with visiting(parts, visits, until=max(visits, default=None)):
             read_prompts(model, tokens, mask)

@@ -35,7 +35,7 @@ async def sweep(
     engine, prompts = corrector.engine, corrector.prompts
     layers = sorted({choice.source_layer for choice in choices})
     captures = tuple(Capture(layer) for layer in layers)
-    read = Sampling(max_tokens=0)
+    read = Sampling(max_tokens=0, top_logprobs=0)
     sources = await asyncio.gather(
         *(engine.run(Pass(prompts.encode(q.hop1), captures, sampling=read)) for q in questions)
     )
