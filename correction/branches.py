@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
 from correction.architecture import Blocks
-from correction.errors import HopfixError, UnsupportedModel
+from correction.errors import HopfixError, PatchNotApplied, UnsupportedModel
 from correction.forward import generate
 from correction.hooks import EMBEDDING, giving, skipping, visiting
 from correction.mappings import IDENTITY, Mapping
@@ -107,8 +107,10 @@ class Branches:
         rows = torch.arange(len(trunk.tokens), device=trunk.tokens.device)
         sites = trunk.sites[:, None] + torch.arange(self.count, device=rows.device) * trunk.tail
         in_embedding = layer == 0 and self.mapping.embeds
+        applied: list[bool] = []
 
         def patch(hidden: Tensor) -> Tensor:
+            applied.append(True)
             if not in_embedding:
                 hidden = trunk.states[layer].to(hidden.device).repeat(1, self.count, 1)
             replaced = hidden[rows[:, None], sites].flatten(0, 1)
@@ -124,7 +126,10 @@ class Branches:
         ):
             tokens = trunk.tokens[:, -trunk.tail :].repeat(1, self.count)
             ends = torch.arange(trunk.tail - 1, tokens.shape[1], trunk.tail, device=tokens.device)
-            return self._forward(tokens, 0, cache, ends)
+            logits = self._forward(tokens, 0, cache, ends)
+        if not applied:  # an embedding that the model does not run, say
+            raise PatchNotApplied(f"no patch of the grid was applied at layer {layer}")
+        return logits
 
     def _step(self, tokens: Tensor, step: int, cache: _BranchCache) -> Tensor:
         return self._forward(tokens, step, cache, torch.arange(self.count, device=tokens.device))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from correction import trunk
 from correction.architecture import Blocks
 from correction.engines import HFEngine
-from correction.errors import EngineUnavailable, InvalidInput, UnsupportedModel
+from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied, UnsupportedModel
 from correction.forward import generate, states
 from correction.grid import Grid, GridPass, run_grid, tiles
 from correction.mappings import mapping_named
@@ -120,6 +121,14 @@ def test_a_model_whose_numbers_are_undefined_is_refused() -> None:
     model.model.norm.weight.data.fill_(float("nan"))
     with pytest.raises(UnsupportedModel, match="do not equal"):
         run_grid(model, Blocks.of(model), request_of(model))
+
+
+def test_a_grid_whose_patches_do_not_happen_fails() -> None:
+    """The hook stands at an embedding that the model does not run: no cell may claim a patch."""
+    model = random_weights("llama")
+    elsewhere = replace(Blocks.of(model), embedding=torch.nn.Embedding(97, 32))
+    with pytest.raises(PatchNotApplied, match="at layer 0"):
+        run_grid(model, elsewhere, request_of(model, "vocabulary"))
 
 
 def test_two_engines_on_one_model_do_not_mix(demo: LoadedModel) -> None:
@@ -256,8 +265,6 @@ def demo_request(demo: LoadedModel) -> GridPass:
     ],
 )
 def test_grids_that_cannot_be_run(demo: LoadedModel, change: dict[str, Tensor], message: str) -> None:
-    from dataclasses import replace
-
     with pytest.raises(InvalidInput, match=message):
         Asked(demo)(lambda corrector: corrector.engine.grid(replace(demo_request(demo), **change)))
 
