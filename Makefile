@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers benchmarks check format facts model profile tables wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers benchmarks check format facts model profile tables proof wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -53,7 +53,22 @@ profile: $(VENV)/.installed
 tables: $(VENV)/.installed
 	$(BIN)/hopfix eval --out runs/hops >/dev/null
 	$(BIN)/hopfix eval --from question --out runs/question >/dev/null
+	$(BIN)/hopfix bench strategies --rounds 9 > runs/cost.md
 	cat runs/hops/report.md runs/question/report.md > docs/results.md
+	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
+	cp runs/hops/reliability.png docs/pictures/
+
+# The same on two more architectures, trained from scratch on worlds of other seeds: about half an hour.
+proof: $(VENV)/.installed
+	rm -f docs/other-models.md
+	for model in gpt_neox:1 qwen3:2; do \
+	  arch=$${model%:*}; folder=runs/$$arch; \
+	  test -e $$folder/config.json || $(BIN)/hopfix train-demo --out $$folder --arch $$arch --world generated --seed $${model#*:} && \
+	  $(BIN)/hopfix calibrate --model $$folder --questions $$folder/questions/calibration.jsonl --out $$folder/profile && \
+	  $(BIN)/hopfix eval --model $$folder --profile $$folder/profile --questions $$folder/questions --out $$folder/results >/dev/null && \
+	  $(BIN)/hopfix bench strategies --model $$folder --profile $$folder/profile --questions-file $$folder/questions --rounds 9 > $$folder/cost.md && \
+	  cat $$folder/results/report.md $$folder/cost.md >> docs/other-models.md || exit 1; \
+	done
 
 # Takes about an hour on an idle machine with 2 cores.
 benchmarks: $(VENV)/.installed $(VENV_PEERS)/.installed

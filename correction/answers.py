@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from correction.confidence import Signs
 from correction.passes import PassResult
 from correction.profile import Choice
 
@@ -37,21 +38,30 @@ class Fallback:
 
 @dataclass
 class Usage:
-    """Tokens and passes over everything an answer took."""
+    """Tokens and passes over everything an answer took. layer_tokens: blocks run times tokens, what was computed."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     passes: int = 0
+    layer_tokens: int = 0
 
-    def add(self, result: PassResult) -> None:
+    def add(self, result: PassResult, depth: int) -> None:
+        """Counts a pass that ran `depth` blocks."""
         self.prompt_tokens += result.prompt_tokens
         self.completion_tokens += len(result.tokens)
         self.passes += 1
+        # What stopped it, or filled its length, is the last token and is not fed back.
+        fed = len(result.tokens) if result.finish_reason == "stop" else max(0, len(result.tokens) - 1)
+        self.layer_tokens += depth * (result.prompt_tokens + fed)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer object of the design, section 7. `corrected`: the text came from a patched pass."""
+    """The answer object of the design, section 7. `corrected`: the text came from a patched pass.
+
+    confidence: the probability that the answer is right, calibrated where the profile says how. bridge: of a chain the
+    first one; where several were weighed, the one behind the answer, with all of them as its alternatives.
+    """
 
     answer: str
     strategy: str
@@ -66,7 +76,8 @@ class Answer:
     fallback: Fallback | None = None
     usage: Usage = field(default_factory=Usage)
     timings_ms: dict[str, float] = field(default_factory=dict)
+    signs: Signs | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON; without `signs`, what the confidence was calculated from."""
+        return {name: value for name, value in asdict(self).items() if name != "signs"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -73,6 +74,13 @@ class Blocks:
         logits = self.head(self.norm(states.to(next(self.head.parameters())))) * self.logit_scale
         assert isinstance(logits, Tensor)
         return logits if self.logit_cap is None else self.logit_cap * torch.tanh(logits / self.logit_cap)
+
+    @torch.inference_mode()
+    def embed(self, tokens: Sequence[int]) -> Tensor:
+        """What the embedding gives for these tokens, (tokens, width), scaling included."""
+        found = self.embedding.forward(torch.tensor(tokens, device=next(self.embedding.parameters()).device))
+        assert isinstance(found, Tensor)
+        return found
 
     def embeddings(self) -> Tensor:
         """What the embedding gives for every token of the vocabulary, (vocabulary, width), scaling included."""

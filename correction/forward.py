@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied
-from correction.hooks import EMBEDDING, Visit, exclusive, visiting
+from correction.hooks import EMBEDDING, Visit, exclusive, leaving_out, visiting
 from correction.mappings import Mapping, check_finite
 from correction.passes import Pass
 from correction.steps import read_prompts, steps_of
@@ -28,14 +28,16 @@ _Writes = dict[tuple[Mapping, Blocks], list[tuple[int, int, Tensor]]]
 
 @dataclass
 class Row:
-    """What one pass of a batch has given so far; `logprobs` of each token, `top` of the first one."""
+    """What one pass of a batch has given so far; `logprobs` of each token, `top`: the likeliest tokens of each step."""
 
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    top: list[tuple[int, float]] = field(default_factory=list)
+    top: list[list[tuple[int, float]]] = field(default_factory=list)
     states: list[list[Tensor]] = field(default_factory=list)
     patched: int = 0
     stopped: bool = False
+    stop_logprob: float | None = None
+    lens: float | None = None
 
 
 @torch.inference_mode()
@@ -50,10 +52,11 @@ def generate(
 ) -> list[Row]:
     """Runs a batch of passes to their ends, greedily. `stop` tokens end a row and are not part of it.
 
-    `abandoned(row)` is asked before each step: a row that nobody waits for any more stops there.
-    Raises `PatchNotApplied` if any patch of the batch was not written.
+    All passes of a batch exit at the same layer. `abandoned(row)` is asked before each step: a row that nobody waits
+    for any more stops there. Raises `PatchNotApplied` if any patch of the batch was not written.
     """
-    with exclusive(model):
+    (depth,) = {request.exit or parts.depth for request in passes}
+    with exclusive(model), leaving_out(model, parts, range(depth, parts.depth)):
         return _generate(model, parts, passes, stop, pad, abandoned)
 
 
@@ -81,14 +84,16 @@ def _generate(
             logprobs = steps.step(fed).float().log_softmax(-1)
         if fed is None:
             _check_patched(passes, rows)
-            _note_top(logprobs, passes, rows)
+        _note_top(logprobs, passes, rows, sites.running)
         best = logprobs.max(-1)
         chosen = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        if fed is None:
+            sites.read_lenses(best.indices)
         for number, (row, request, (token, logprob)) in enumerate(zip(rows, passes, chosen, strict=True)):
             if row.stopped or len(row.tokens) >= request.sampling.max_tokens:
                 continue
             if token in stop or abandoned(number):
-                row.stopped = True
+                row.stopped, row.stop_logprob = True, logprob
             else:
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
@@ -134,11 +139,15 @@ def padded(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -
     return tokens, mask, shifts
 
 
-def _note_top(logprobs: Tensor, passes: Sequence[Pass], rows: Sequence[Row]) -> None:
-    for row, request, given in zip(rows, passes, logprobs, strict=True):
-        if request.sampling.top_logprobs:
-            top = given.topk(min(request.sampling.top_logprobs, len(given)))
-            row.top = list(zip(top.indices.tolist(), top.values.exp().tolist(), strict=True))
+def _note_top(logprobs: Tensor, passes: Sequence[Pass], rows: Sequence[Row], running: Sequence[bool]) -> None:
+    asked = [request.sampling.top_logprobs if on else 0 for request, on in zip(passes, running, strict=True)]
+    if not any(asked):
+        return
+    top = logprobs.topk(min(max(asked), logprobs.shape[-1]))
+    tokens, probabilities = top.indices.tolist(), top.values.exp().tolist()
+    for number, (row, count) in enumerate(zip(rows, asked, strict=True)):
+        if count:
+            row.top.append(list(zip(tokens[number][:count], probabilities[number][:count], strict=True)))
 
 
 def _check_patched(passes: Sequence[Pass], rows: Sequence[Row]) -> None:
@@ -159,14 +168,17 @@ class _Sites:
         self.patches: dict[int, _Writes] = defaultdict(lambda: defaultdict(list))
         self.captures: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         self.follows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        self.lenses: dict[int, list[int]] = defaultdict(list)  # layer -> rows
+        self.seen: dict[int, Tensor] = {}  # layer -> states of those rows at the last position
         for number, (request, shift) in enumerate(zip(passes, shifts, strict=True)):
             length = len(request.prompt)
             for patch in request.patches:
-                check_finite(patch.state)
                 in_embedding = patch.layer == 0 and patch.mapping.embeds
                 site = (number, shift + patch.position % length, patch.state)
                 through = (patch.mapping, patch.origin or parts)
                 self.patches[EMBEDDING if in_embedding else patch.layer][through].append(site)
+            if request.lens is not None:
+                self.lenses[request.lens].append(number)
             for index, capture in enumerate(request.captures):
                 self.captures[capture.layer].append((number, shift + capture.position % length, index))
                 if capture.follow:
@@ -181,24 +193,42 @@ class _Sites:
                 if first_step and layer in self.patches:
                     hidden = self._write(hidden, self.patches[layer])
                 self._read(hidden, captures.get(layer, []))
+                if first_step and layer in self.lenses:
+                    self.seen[layer] = hidden[self.lenses[layer], -1]
                 return hidden
 
             return seen
 
-        return {layer: visit(layer) for layer in sorted({*captures, *(self.patches if first_step else ())})}
+        return {
+            layer: visit(layer) for layer in sorted({*captures, *((*self.patches, *self.lenses) if first_step else ())})
+        }
+
+    def read_lenses(self, first: Tensor) -> None:
+        """Notes how likely the lens finds each row's first token, (rows,)."""
+        for layer, numbers in self.lenses.items():
+            logprobs = self.parts.predict(self.seen[layer]).float().log_softmax(-1)
+            read = logprobs.gather(-1, first[numbers].to(logprobs.device).unsqueeze(-1)).exp().squeeze(-1)
+            for number, probability in zip(numbers, read.tolist(), strict=True):
+                self.rows[number].lens = probability
 
     def _write(self, hidden: Tensor, patches: _Writes) -> Tensor:
         hidden = hidden.clone()
         for (mapping, origin), sites in patches.items():
             rows = torch.tensor([row for row, _, _ in sites], device=hidden.device)
             positions = torch.tensor([position for _, position, _ in sites], device=hidden.device)
-            source = torch.stack([state for _, _, state in sites]).to(hidden)
+            source = torch.stack([state for _, _, state in sites])
+            check_finite(source)
+            source = source.to(hidden)
             hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden)
             for row, _, _ in sites:
                 self.rows[row].patched += 1
         return hidden
 
     def _read(self, hidden: Tensor, captures: list[tuple[int, int, int]]) -> None:
-        for row, position, index in captures:
-            if self.running[row]:
-                self.rows[row].states[index].append(hidden[row, position].clone().to(self.device))
+        wanted = [site for site in captures if self.running[site[0]]]
+        if not wanted:
+            return
+        rows, positions, _ = zip(*wanted, strict=True)
+        read = hidden[list(rows), list(positions)].to(self.device)
+        for (row, _, index), state in zip(wanted, read, strict=True):
+            self.rows[row].states[index].append(state)

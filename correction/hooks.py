@@ -13,6 +13,7 @@ from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from correction.architecture import Blocks
@@ -97,6 +98,33 @@ def skipping(
             stack.callback(_put_back(block))
             block.forward = replaced
         yield
+
+
+@contextmanager
+def leaving_out(model: nn.Module, parts: Blocks, layers: range) -> Iterator[None]:
+    """While entered, blocks of these indices hand on the states that they receive, whatever form they return."""
+    if not layers:
+        yield
+        return
+    with skipping(parts, layers, as_tuple=returns_tuple(model, parts)):
+        yield
+
+
+_RETURNS_TUPLE: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
+
+
+def returns_tuple(model: nn.Module, parts: Blocks) -> bool:
+    """Whether the blocks return a tuple, as some still do, or a bare tensor: seen once a model, on one token."""
+    if model not in _RETURNS_TUPLE:
+        seen: list[bool] = []
+        block = parts.blocks[0]
+        hook = block.register_forward_hook(lambda module, given, output: seen.append(isinstance(output, tuple)))
+        try:
+            model(input_ids=torch.zeros(1, 1, dtype=torch.long, device=next(parts.embedding.parameters()).device))
+        finally:
+            hook.remove()
+        _RETURNS_TUPLE[model] = seen[0]
+    return _RETURNS_TUPLE[model]
 
 
 def _put_back(block: nn.Module) -> Callable[[], None]:

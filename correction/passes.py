@@ -7,6 +7,7 @@ token indices of the prompt and may be negative; -1 is its last token.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -56,7 +57,7 @@ class Patch:
 class Sampling:
     """Greedy generation of at most `max_tokens`; stops at the end of sequence or at a line break.
 
-    `top_logprobs` alternatives come with the first token: what a gold-free selection reads.
+    `top_logprobs` alternatives come with each step, the one that stops included: what a gold-free selection reads.
     """
 
     max_tokens: int = 16
@@ -65,22 +66,28 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One forward pass with generation. `prompt` is token ids."""
+    """One forward pass with generation. `prompt` is token ids.
+
+    With `exit` the blocks beyond that layer are left out in every step, and the head reads its states: early exit.
+    With `lens` the head also reads the last position's state at that layer: how likely it finds the first token.
+    """
 
     prompt: tuple[int, ...]
     captures: tuple[Capture, ...] = ()
     patches: tuple[Patch, ...] = ()
     sampling: Sampling = field(default_factory=Sampling)
+    exit: int | None = None
+    lens: int | None = None
 
     @property
     def plain(self) -> bool:
-        """Whether any engine can run it: nothing to read, nothing to overwrite."""
-        return not self.captures and not self.patches
+        """Whether any engine can run it: nothing to read, nothing to overwrite, nothing to leave out."""
+        return not self.captures and not self.patches and self.exit is None and self.lens is None
 
 
 @dataclass(frozen=True)
 class Alternative:
-    """A token that could have come first, as text, with its probability."""
+    """A token that could have come at a step, as text, with its probability."""
 
     token: int
     text: str
@@ -92,20 +99,34 @@ class PassResult:
     """What a pass gave.
 
     tokens: generated ids without the stop token. logprobs: natural logarithms, one for each generated token.
-    alternatives: the likeliest first tokens, best first. states: one (positions, width) tensor for each capture.
-    patched: how many patches were applied; an engine raises `PatchNotApplied` rather than return fewer than asked.
-    engine: the name of the engine that ran it, which an engine of engines passes on: an answer states it.
+    stop_logprob: of the token that ended it, None if the length did. steps: the likeliest tokens at each step, best
+    first, that at which it stopped included. states: one (positions, width) tensor for each capture. patched: how many
+    patches were applied; an engine raises `PatchNotApplied` rather than return fewer than asked. engine: the name of
+    the engine that ran it, which an engine of engines passes on: an answer states it. lens: the probability that the
+    state at the pass's `lens` gives the first token, None if that was not asked or nothing was generated.
     """
 
     tokens: tuple[int, ...]
     text: str
     logprobs: tuple[float, ...]
-    alternatives: tuple[Alternative, ...]
+    stop_logprob: float | None
+    steps: tuple[tuple[Alternative, ...], ...]
     states: tuple[Tensor, ...]
     patched: int
     prompt_tokens: int
     finish_reason: str
     engine: str
+    lens: float | None = None
+
+    @property
+    def probability(self) -> float:
+        """Of the tokens and of stopping after them."""
+        return math.exp(sum(self.logprobs) + (self.stop_logprob or 0.0))
+
+    @property
+    def alternatives(self) -> tuple[Alternative, ...]:
+        """The likeliest first tokens, best first."""
+        return self.steps[0] if self.steps else ()
 
 
 def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
@@ -130,6 +151,7 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
     for patch in request.patches:
         check_width(patch, shape)
     sites = [(c.layer, c.position) for c in request.captures] + [(p.layer, p.position) for p in request.patches]
+    sites += [] if request.lens is None else [(request.lens, -1)]
     for layer, position in sites:
         if not 0 <= layer <= depth:
             raise InvalidInput(
@@ -141,9 +163,22 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
                 hint=f"the prompt has {length} tokens: {-length} to {length - 1}",
                 param="position",
             )
+    if request.exit is not None:
+        _check_exit(request.exit, [layer for layer, _ in sites], depth)
     for capture in request.captures:
         if capture.follow and capture.position not in (-1, length - 1):
             raise InvalidInput("only the last position can be followed", hint="use position -1", param="position")
+
+
+def _check_exit(layer: int, sites: list[int], depth: int) -> None:
+    if not 1 <= layer <= depth:
+        raise InvalidInput(f"cannot exit at layer {layer}", hint=f"choose one of 1 to {depth}", param="exit")
+    if any(site > layer for site in sites):
+        raise InvalidInput(
+            f"layer {max(sites)} is not reached when the pass exits at layer {layer}",
+            hint="exit later, or read and patch earlier",
+            param="exit",
+        )
 
 
 def check_width(patch: Patch, shape: ModelShape) -> None:

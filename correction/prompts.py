@@ -6,7 +6,7 @@ question as `Q: ...` newline `A:` and a statement as it is; a model with a chat 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,6 +14,7 @@ from correction.errors import InvalidInput
 from correction.questions import BLANK
 
 PLACEHOLDER = "x"
+REMEMBERED = 4096  # wordings with a blank
 STEP_BY_STEP = "Let's think step by step."
 _INSTRUCTIONS = {
     True: "Answer with the answer only, no explanation.\n",
@@ -45,6 +46,9 @@ class Prompts:
     tokenizer: PreTrainedTokenizerBase
     chat: bool = False
     placeholder: str = PLACEHOLDER
+    _blanks: dict[tuple[str, int], tuple[tuple[int, ...], tuple[int, ...]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, placeholder: str = PLACEHOLDER) -> Prompts:
@@ -78,12 +82,26 @@ class Prompts:
         """Token ids of a text whose `{}` became `width` placeholder tokens, and the indices of these.
 
         The indices come from character offsets. Raises `InvalidInput` where the tokenizer merges the placeholder with
-        its neighbours.
+        its neighbours, or a chat template rewrites the text.
         """
+        key = (text, width)  # many questions share the wording of a hop
+        if key not in self._blanks:
+            if len(self._blanks) >= REMEMBERED:
+                self._blanks.clear()
+            self._blanks[key] = self._encode_blank(text, width)
+        return self._blanks[key]
+
+    def _encode_blank(self, text: str, width: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         placeholders = " ".join([self.placeholder] * width)
-        formed = self.form(text)
-        start = formed.index(BLANK)
-        formed = formed.replace(BLANK, placeholders)
+        text = text.strip()
+        filled = text.replace(BLANK, placeholders)
+        formed = self.form(filled)
+        begins = formed.rfind(filled)  # a template may have braces of its own
+        if begins < 0:
+            raise InvalidInput(
+                f"the chat template does not keep {text!r} as it is", hint="use a plain template", param="hop2"
+            )
+        start = begins + text.index(BLANK)
         ids, offsets = self._ids(formed)
         sites: list[int] = []
         for index, (begin, last) in enumerate(offsets):

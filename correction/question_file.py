@@ -13,7 +13,7 @@ from typing import Any
 from correction.errors import InvalidInput
 from correction.questions import Question
 
-ASKED = ("id", "question", "hop1", "hop2", "direct")
+ASKED = ("id", "question", "hop1", "hop2", "hop3", "hop4", "direct")
 TEXTS = (*ASKED, "bridge", "answer")
 LISTS = ("bridge_aliases", "answer_aliases")
 _HINT = 'write one object a line, such as {"question": "..."} or {"hop1": "...", "hop2": "... {} ..."}'

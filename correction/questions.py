@@ -1,4 +1,4 @@
-"""A question, and its two hops once they are known."""
+"""A question, and its hops once they are known."""
 
 from __future__ import annotations
 
@@ -11,22 +11,35 @@ BLANK = "{}"
 
 @dataclass(frozen=True)
 class Hops:
-    """Hop 1 asks for the bridge; hop 2 holds `{}` exactly once, where the bridge goes. Clozes or questions."""
+    """Hop 1 asks for a bridge; every later hop holds `{}` exactly once, where the bridge before it goes.
+
+    Clozes or questions. Two hops are the usual; `hop3` and `hop4` make longer chains, each bridge leading to the next.
+    """
 
     hop1: str
     hop2: str
+    hop3: str | None = None
+    hop4: str | None = None
 
     def __post_init__(self) -> None:
         if not self.hop1.strip():
             raise InvalidInput(
                 "hop1 is empty", hint="give the statement or question whose answer is the bridge", param="hop1"
             )
-        if (count := self.hop2.count(BLANK)) != 1:
-            raise InvalidInput(
-                f"hop2 has {count} blanks",
-                hint="write {} exactly once, where the bridge goes, as in 'The currency of {} is'",
-                param="hop2",
-            )
+        if self.hop4 is not None and self.hop3 is None:
+            raise InvalidInput("hop3 is missing", hint="give the hops in their order", param="hop3")
+        for number, hop in enumerate(self.chain[1:], start=2):
+            if (count := hop.count(BLANK)) != 1:
+                raise InvalidInput(
+                    f"hop{number} has {count} blanks",
+                    hint="write {} exactly once, where the bridge goes, as in 'The currency of {} is'",
+                    param=f"hop{number}",
+                )
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The hops in their order, two to four."""
+        return tuple(hop for hop in (self.hop1, self.hop2, self.hop3, self.hop4) if hop is not None)
 
 
 @dataclass(frozen=True)
@@ -53,12 +66,16 @@ class Question:
         hop2: str | None = None,
         direct: str | None = None,
         id: str | None = None,
+        hop3: str | None = None,
+        hop4: str | None = None,
     ) -> Question:
         """From the fields of a question file or request; raises `InvalidInput` naming the field that is wrong."""
         if (hop1 is None) != (hop2 is None):
             missing = "hop1" if hop1 is None else "hop2"
             raise InvalidInput(f"{missing} is missing", hint="give both hops or neither", param=missing)
-        hops = Hops(hop1, hop2) if hop1 is not None and hop2 is not None else None
+        if hop1 is None and (hop3 is not None or hop4 is not None):
+            raise InvalidInput("hop1 is missing", hint="give the hops in their order", param="hop1")
+        hops = Hops(hop1, hop2, hop3, hop4) if hop1 is not None and hop2 is not None else None
         return cls(question or "", hops, direct, id)
 
     @property
@@ -69,5 +86,8 @@ class Question:
         if self.text.strip():
             return self.text
         assert self.hops is not None
-        inner = self.hops.hop1.strip().removesuffix(" is")
-        return self.hops.hop2.replace(BLANK, inner[:1].lower() + inner[1:])
+        text, *later = self.hops.chain
+        for hop in later:
+            inner = text.strip().removesuffix(" is")
+            text = hop.replace(BLANK, inner[:1].lower() + inner[1:])
+        return text

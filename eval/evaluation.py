@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from correction.answers import Answer
-from correction.corrector import STRATEGIES, Corrector
+from correction.corrector import Corrector
 from correction.errors import HopfixError
+from correction.strategies import STRATEGIES
+from eval.calibration.sites import back_cells, identity_cells
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match, f1
-from eval.statistics import bootstrap_interval, mcnemar
-from eval.sweep import identity_grid, sweep
+from eval.statistics import bootstrap_interval, mcnemar, paired_interval
 
-IDENTITY_ORACLE = "identity_oracle"
+IDENTITY_ORACLE, ORACLE = "identity_oracle", "oracle"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ async def run_strategies(
     *,
     strategies: Sequence[str] = STRATEGIES,
     withhold_hops: bool = False,
-    oracle: bool = True,
+    oracles: bool = True,
     on_done: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Run]:
     """Runs the strategies one after the other, each over all questions at once, batched by the engine."""
@@ -51,36 +52,54 @@ async def run_strategies(
         right = [exact_match(text, q.accepted) for text, q in zip(texts, questions, strict=True)]
         runs[strategy] = Run(strategy, texts, right, list(answers), seconds)
         on_done(strategy)
-    if oracle:
-        runs[IDENTITY_ORACLE] = await _identity_oracle(corrector, questions)
-        on_done(IDENTITY_ORACLE)
+    if oracles:
+        runs |= await _oracles(corrector, questions, runs)
+        on_done(ORACLE)
     return runs
 
 
-async def _identity_oracle(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Run:
-    """The paper's protocol: right if ANY cell of the grid is. It reads the gold answer: never deployable."""
+async def _oracles(corrector: Corrector, questions: Sequence[GoldQuestion], runs: dict[str, Run]) -> dict[str, Run]:
+    """Right if ANY of the choices is. They read the gold answer: never deployable.
+
+    identity_oracle: the paper's protocol, any cell of the identity grid. oracle: any strategy of the table, any cell of
+    the identity, norm-matched, vocabulary and back-patching grids.
+    """
+    count = len(questions)
     started = time.perf_counter()
-    grid = await sweep(corrector, questions, identity_grid(corrector.loaded.parts.depth))
-    texts, right = [""] * len(questions), [False] * len(questions)
-    for cell in grid.values():
-        for index, (text, question) in enumerate(zip(cell, questions, strict=True)):
-            if not right[index] and exact_match(text, question.accepted):
-                texts[index], right[index] = text, True
-    return Run(IDENTITY_ORACLE, texts, right, [None] * len(questions), time.perf_counter() - started)
+    identity = await identity_cells(corrector, questions)
+    seconds = time.perf_counter() - started
+    right = [any(cell[index] for cell in identity.values()) for index in range(count)]
+    oracle = [ok or any(run.right[index] for run in runs.values()) for index, ok in enumerate(right)]
+    for cells in (
+        await identity_cells(corrector, questions, "norm_matched"),
+        await identity_cells(corrector, questions, "vocabulary"),
+        await back_cells(corrector, questions),
+    ):
+        oracle = [ok or any(cell[index] for cell in cells.values()) for index, ok in enumerate(oracle)]
+    total = time.perf_counter() - started + sum(run.seconds for run in runs.values())
+    texts = {name: _gold_or_nothing(questions, marks) for name, marks in ((IDENTITY_ORACLE, right), (ORACLE, oracle))}
+    return {
+        IDENTITY_ORACLE: Run(IDENTITY_ORACLE, texts[IDENTITY_ORACLE], right, [None] * count, seconds),
+        ORACLE: Run(ORACLE, texts[ORACLE], oracle, [None] * count, total),
+    }
+
+
+def _gold_or_nothing(questions: Sequence[GoldQuestion], right: Sequence[bool]) -> list[str]:
+    return [question.answer if ok else "" for question, ok in zip(questions, right, strict=True)]
 
 
 def summarise(runs: dict[str, Run], questions: Sequence[GoldQuestion], keep: Callable[[int], bool]) -> dict[str, Any]:
     """The table of the questions that `keep(index)` selects: strategy -> accuracy, n, ci95, fixed, broken, seconds."""
     chosen = [index for index in range(len(questions)) if keep(index)]
     direct = runs["direct"].right
-    bridges = [questions[index].bridge for index in chosen]
+    clusters = [cluster(questions[index]) for index in chosen]
     table: dict[str, Any] = {}
     for name, run in runs.items():
         right = [run.right[index] for index in chosen]
         table[name] = {
             "accuracy": sum(right) / max(1, len(right)),
             "n": len(right),
-            "ci95": list(bootstrap_interval([float(r) for r in right], bridges)),
+            "ci95": list(bootstrap_interval([float(r) for r in right], clusters)),
             "fixed": sum(run.right[index] and not direct[index] for index in chosen),
             "broken": sum(direct[index] and not run.right[index] for index in chosen),
             "seconds_per_question": run.seconds / max(1, len(questions)),
@@ -89,9 +108,29 @@ def summarise(runs: dict[str, Run], questions: Sequence[GoldQuestion], keep: Cal
     return table
 
 
-def paired_tests(runs: dict[str, Run], against: str = "deployed") -> dict[str, float]:
-    """McNemar's exact p-value of `against` with every other strategy, on all questions."""
-    return {name: mcnemar(runs[against].right, run.right) for name, run in runs.items() if name != against}
+def cluster(question: GoldQuestion) -> str:
+    """What the bootstrap resamples: the bridge, or the question itself where it has none."""
+    return question.bridge or question.id
+
+
+def paired_tests(
+    runs: dict[str, Run], questions: Sequence[GoldQuestion], against: str = "deployed"
+) -> dict[str, dict[str, Any]]:
+    """`against` and every other strategy on the same questions: difference of accuracies with its interval, McNemar's
+    exact p-value, and how many questions only one of the two gets right."""
+    clusters = [cluster(question) for question in questions]
+    ours = runs[against].right
+    return {
+        name: {
+            "difference": (sum(ours) - sum(run.right)) / max(1, len(ours)),
+            "ci95": list(paired_interval([float(r) for r in ours], [float(r) for r in run.right], clusters)),
+            "p": mcnemar(ours, run.right),
+            "only_deployed": sum(a and not b for a, b in zip(ours, run.right, strict=True)),
+            "only_other": sum(b and not a for a, b in zip(ours, run.right, strict=True)),
+        }
+        for name, run in runs.items()
+        if name != against
+    }
 
 
 def fallbacks(run: Run) -> dict[str, int]:

@@ -40,7 +40,7 @@ def choose(
             hint=f"use it with {' or '.join(PATCHING)}",
             param=given[0],
         )
-    usual = corrector.patched_choice if strategy == "patched" else corrector.choice
+    usual = corrector.used.patched if strategy == "patched" else corrector.used.choice
     choice = Choice(
         usual.source_layer if source_layer is None else source_layer,
         usual.target_layer if target_layer is None else target_layer,

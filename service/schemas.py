@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from correction.answers import Answer
 
 # Named here again because the corrector's own list comes with torch; a test compares the two.
-Strategy = Literal["direct", "two_step", "step_by_step", "patched", "hard_token", "deployed"]
+Strategy = Literal[
+    "direct", "two_step", "step_by_step", "patched", "hard_token", "mid_layer", "back_patched", "deployed"
+]
 MAX_TEXT = 8192  # characters: no two-hop question is longer, and reading it must not hold up the others
 
 
@@ -40,6 +42,8 @@ class AnswerRequest(Request):
     question: Text | None = None
     hop1: Text | None = None
     hop2: Text | None = None
+    hop3: Text | None = None
+    hop4: Text | None = None
     direct: Text | None = None
     id: Text | None = None
     strategy: Strategy = "deployed"
@@ -50,7 +54,9 @@ class AnswerRequest(Request):
 
     def to_question(self) -> Question:
         """The question; raises `InvalidInput` if there is none, or if its hops are wrong."""
-        return Question.from_fields(self.question, self.hop1, self.hop2, self.direct, self.id)
+        return Question.from_fields(
+            self.question, self.hop1, self.hop2, self.direct, self.id, hop3=self.hop3, hop4=self.hop4
+        )
 
 
 class Response(BaseModel):
@@ -91,6 +97,7 @@ class Usage(Response):
     prompt_tokens: int
     completion_tokens: int
     passes: int
+    layer_tokens: int
 
 
 class AnswerObject(Response):

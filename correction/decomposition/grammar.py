@@ -1,4 +1,4 @@
-"""Reads the two hops of a question from its grammar.
+"""Reads the hops of a question from its grammar.
 
 A two-hop question holds a *description*: a noun phrase that names the bridge through another entity ("the country
 where Kruger National Park is located", "the author of Dune", "Dune's author"). The innermost description is hop 1; what
@@ -35,8 +35,28 @@ _ASKS_NOUN = re.compile(r"^(?:what|who|which)(?:(?: one)? (?:is|are|was|were)|'s
 _FRONTED = re.compile(r"^(in|for|at|on|of|from|to|within|about|as for|regarding|considering|take) \{\},? (.+)$", re.I)
 
 
+_STAND_IN = "Xyzzyx"  # a name for a bridge that is not known yet
+_MOST_HOPS = 4
+
+
 def split_question(question: str) -> Hops | None:
-    """The hops of a two-hop question, or None where none can be read from it."""
+    """The hops of a question of two to four, or None where none can be read from it.
+
+    What remains after hop 1 is read again with a name for the bridge: it may describe a further one.
+    """
+    hops = _split(question)
+    if hops is None:
+        return None
+    chain = [hops.hop1, hops.hop2]
+    while len(chain) < _MOST_HOPS:
+        outer = _split(chain[-1].replace(BLANK, _STAND_IN))
+        if outer is None or outer.hop1.count(_STAND_IN) != 1 or _STAND_IN in outer.hop2:
+            break
+        chain[-1:] = [outer.hop1.replace(_STAND_IN, BLANK), outer.hop2]
+    return Hops(*chain)
+
+
+def _split(question: str) -> Hops | None:
     text = _plain(question)
     clauses = split_clauses(text)
     if clauses is not None:

@@ -1,16 +1,19 @@
 """The default engine: the custom forward in one worker thread, batching what waits.
 
-A batch is what has arrived when the worker becomes free, oldest first, up to a number of rows and of padded tokens.
+A batch is what has arrived when the worker becomes free, oldest first, up to a number of rows and of padded tokens;
+it has one exit layer, that which most passes wait for.
 Everything that a question needs comes back as one `PassResult`; the event loop never waits for the model.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -23,10 +26,14 @@ from correction.models import LoadedModel
 from correction.passes import Alternative, Pass, PassResult, check_pass
 
 
+MOST_PASSED_OVER = 4  # batches that the oldest pass lets others go first
+
+
 @dataclass(eq=False)
 class _Waiting:
     request: Pass
     future: asyncio.Future[PassResult]
+    passed_over: int = 0
 
     @property
     def width(self) -> int:
@@ -45,10 +52,12 @@ class HFEngine:
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.batch_sizes: deque[int] = deque(maxlen=1000)  # the latest, for those who look
+        self.model_seconds = 0.0  # spent in the model so far
         self._waiting: deque[_Waiting] = deque()
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-hf")
         self._closed = False
+        self._decode = lru_cache(maxsize=1 << 16)(lambda token: loaded.decode([token]))
 
     async def start(self) -> None:
         """Nothing to do: the model is loaded, the worker starts with the first pass."""
@@ -150,20 +159,39 @@ class HFEngine:
             await self._run_batch(loop, part)
 
     def _next_batch(self) -> list[_Waiting]:
+        waiting = [entry for entry in self._waiting if not entry.future.done()]
         batch: list[_Waiting] = []
-        width = 0
-        while self._waiting and len(batch) < self.max_rows:
-            entry = self._waiting[0]
-            if entry.future.done():
-                self._waiting.popleft()
-                continue
-            width = max(width, entry.width)
-            if batch and width * (len(batch) + 1) > self.max_tokens:
-                break
-            batch.append(self._waiting.popleft())
+        if waiting:
+            exit = self._next_exit(waiting)
+            width = 0
+            for entry in waiting:
+                if entry.request.exit == exit:
+                    width = max(width, entry.width)
+                    if len(batch) == self.max_rows or (batch and width * (len(batch) + 1) > self.max_tokens):
+                        break
+                    batch.append(entry)
+        taken = set(map(id, batch))
+        self._waiting = deque(entry for entry in waiting if id(entry) not in taken)
         return batch
 
+    @staticmethod
+    def _next_exit(waiting: list[_Waiting]) -> int | None:
+        """The exit that most passes wait for, since a batch has one: few of a kind gather, but not for ever."""
+        if waiting[0].passed_over >= MOST_PASSED_OVER:
+            return waiting[0].request.exit
+        counts = Counter(entry.request.exit for entry in waiting)
+        exit = max(counts, key=lambda exit: counts[exit])
+        waiting[0].passed_over += waiting[0].request.exit != exit
+        return exit
+
     def _generate(self, batch: list[_Waiting]) -> list[Row]:
+        started = time.perf_counter()
+        try:
+            return self._rows(batch)
+        finally:
+            self.model_seconds += time.perf_counter() - started
+
+    def _rows(self, batch: list[_Waiting]) -> list[Row]:
         return generate(
             self.loaded.model,
             self.loaded.parts,
@@ -179,12 +207,14 @@ class HFEngine:
             tokens=tuple(row.tokens),
             text=decode(row.tokens),
             logprobs=tuple(row.logprobs),
-            alternatives=tuple(Alternative(token, decode([token]), p) for token, p in row.top),
+            stop_logprob=row.stop_logprob,
+            steps=tuple(tuple(Alternative(token, self._decode(token), p) for token, p in top) for top in row.top),
             states=tuple(torch.stack(states) for states in row.states),
             patched=row.patched,
             prompt_tokens=len(request.prompt),
             finish_reason="stop" if row.stopped else "length",
             engine=self.name,
+            lens=row.lens,
         )
 
 

@@ -66,6 +66,8 @@ class VLLMEngine:
             raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
         if request.captures:
             raise InvalidInput("the engine 'vllm' cannot read hidden states", hint="use the engine hf or hf+vllm")
+        if request.exit is not None:
+            raise InvalidInput("the engine 'vllm' cannot exit early", hint="use the engine hf or hf+vllm")
         if self._engine is None or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
         task = asyncio.create_task(self._generate(request))
@@ -173,12 +175,16 @@ class VLLMEngine:
         decode, sampling = self.loaded.decode, request.sampling
         stopped = output.finish_reason == "stop" and sampling.max_tokens > 0
         tokens = [int(token) for token in output.token_ids][: -1 if stopped else sampling.max_tokens]
-        likeliest = sorted(output.logprobs[0].items(), key=lambda item: -item[1].logprob)[: sampling.top_logprobs]
+        ranked = (sorted(step.items(), key=lambda item: -item[1].logprob) for step in output.logprobs)
         return PassResult(
             tokens=tuple(tokens),
             text=decode(tokens),
             logprobs=tuple(float(step[token].logprob) for token, step in zip(tokens, output.logprobs, strict=False)),
-            alternatives=tuple(Alternative(token, decode([token]), math.exp(it.logprob)) for token, it in likeliest),
+            stop_logprob=float(output.logprobs[-1][output.token_ids[-1]].logprob) if stopped else None,
+            steps=tuple(
+                tuple(Alternative(t, decode([t]), math.exp(it.logprob)) for t, it in step[: sampling.top_logprobs])
+                for step in ranked
+            ),
             states=(),
             patched=0,
             prompt_tokens=len(request.prompt),

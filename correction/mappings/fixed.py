@@ -58,5 +58,16 @@ class HardToken:
         return parts.embeddings()[origin.predict(source).argmax(-1)]
 
 
-IDENTITY = Identity()
+class Embedded:
+    """The state as it is, an embedding: written where embeddings are, whatever an architecture adds to them there."""
+
+    name = "embedded"
+    widths: tuple[int, int] | None = None
+    embeds = True
+
+    def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
+        return source
+
+
+IDENTITY, EMBEDDED = Identity(), Embedded()  # the second is for states that are embeddings: nothing asks for it by name
 MAPPINGS: dict[str, Mapping] = {m.name: m for m in (IDENTITY, NormMatched(), ADDED, Vocabulary(), HardToken())}

@@ -22,9 +22,10 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="sweep|passes|all",
+            metavar="sweep|passes|all|strategies",
             help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
-            "capture cost. all: both, for several sizes, as docs/benchmarks.md has them.",
+            "capture cost. all: both, for several sizes, as docs/benchmarks.md has them. strategies: what a corrected "
+            "answer of a model costs beside two_step.",
         ),
     ],
     sides: Annotated[str, typer.Option(help="Who takes part in the sweep beside hopfix.")] = SIDES,
@@ -46,14 +47,22 @@ def command(
             "libraries on 2 evenly spread target layers, and on 8 questions from 64 tokens on.",
         ),
     ] = False,
+    model: Annotated[str, typer.Option(help="Of strategies: hub id or folder.")] = "demo",
+    profile: Annotated[Path | None, typer.Option(help="Of strategies: the model's profile folder.")] = None,
+    questions_file: Annotated[
+        Path | None, typer.Option(help="Of strategies: a question file; default: the demo world's test set.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for benchmarks.json, .md and .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The results as JSON on stdout.")] = False,
 ) -> None:
     """Measure speed and memory, side by side in one run."""
     from eval.bench.sweep import Case
 
-    if what not in ("sweep", "passes", "all"):
-        raise typer.BadParameter("choose sweep, passes or all", param_hint="WHAT")
+    if what not in ("sweep", "passes", "all", "strategies"):
+        raise typer.BadParameter("choose sweep, passes, all or strategies", param_hint="WHAT")
+    if what == "strategies":
+        _strategies(model, profile, questions_file, max(rounds, 3), threads, as_json)
+        return
     if width % 32:
         raise typer.BadParameter("choose a multiple of 32", param_hint="--width")
     base = Case(layers, width, questions, target_tokens, max_tokens)
@@ -94,6 +103,33 @@ def _all_cases() -> dict[str, list[Case]]:
         "growth with L": growth(Case(questions=8, target_tokens=64), "layers", [6, 12, 24]),
         "growth with N": growth(Case(target_tokens=64), "questions", [8, 16, 32]),
     }
+
+
+def _strategies(
+    model: str, profile: Path | None, questions: Path | None, rounds: int, threads: int, as_json: bool
+) -> None:
+    import asyncio
+
+    import torch
+
+    from correction.loading import open_corrector
+    from eval.bench.strategies import compare_strategies, strategies_markdown
+    from eval.commands import progress
+    from eval.demo_world.suite import demo_suite
+    from eval.suite import load_suite
+
+    async def compare() -> dict[str, Any]:
+        asked = (load_suite(questions) if questions else demo_suite())["test"]
+        corrector = await open_corrector(model, profile=profile)
+        try:
+            with progress.bar("rounds", 2 * (rounds + 1)) as advance:
+                return await compare_strategies(corrector, asked, rounds=rounds, on_done=advance)
+        finally:
+            await corrector.engine.close()
+
+    torch.set_num_threads(threads)
+    results = {"model": model, "machine": _machine(), "groups": asyncio.run(compare())}
+    sys.stdout.write(json.dumps(results) + "\n" if as_json else strategies_markdown(results))
 
 
 def _passes(case: Case, threads: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-DEMO_QUESTIONS = 400
+STEPS = 10  # of a calibration, beside four for each layer
 
 
 def command(
@@ -28,25 +28,34 @@ def command(
 
 async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtype: str, as_json: bool) -> None:
     import json
+    from importlib.metadata import version
 
     from correction.corrector import Corrector
     from correction.engines import HFEngine
     from correction.models import load_model
+    from correction.profile import FILE
     from eval.calibration import calibrate, verdict
+    from eval.calibration.report import write_report
     from eval.commands import progress
-    from eval.demo_world.questions import demo_questions
-    from eval.questions import load_questions
+    from eval.demo_world.suite import demo_suite
+    from eval.journal import Journal
+    from eval.questions import digest, load_questions
 
-    asked = load_questions(path) if path else demo_questions("calibration", DEMO_QUESTIONS)
+    asked = load_questions(path, one_hop=True) if path else demo_suite()["calibration"]
     loaded = load_model(model, device=device, dtype=dtype)
+    key = {"model": loaded.fingerprint, "questions": digest(asked), "hopfix": version("hopfix"), "dtype": dtype}
     engine = HFEngine(loaded)
+    journal = Journal(out, key)
     try:
-        with progress.bar("calibration", 3) as advance:
-            profile = await calibrate(Corrector(loaded, engine), asked, lambda what: advance(1))
+        with progress.bar("calibration", STEPS + 4 * loaded.parts.depth) as advance:
+            profile = await calibrate(Corrector(loaded, engine), asked, journal, lambda what: advance(1))
+        profile.save(out)
+        write_report(out, profile)
+        journal.remove()
     finally:
+        journal.close()
         await engine.close()
-    profile.save(out)
     if as_json:
         sys.stdout.write(json.dumps({"profile": str(out), "verdict": verdict(profile), **profile.evidence}) + "\n")
     else:
-        sys.stdout.write(f"{out}: {profile.choice}\n{verdict(profile)}\n")
+        sys.stdout.write(f"{out / FILE}: {profile.choice}\n{verdict(profile)}\n")

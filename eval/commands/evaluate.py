@@ -6,15 +6,9 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from correction.corrector import Corrector
-    from eval.questions import GoldQuestion
-
-TEST_QUESTIONS, KEEP_CANDIDATES, KEEP_QUESTIONS = 640, 520, 400
 
 
 def command(
@@ -23,7 +17,13 @@ def command(
     engine: Annotated[str, typer.Option(help="hf, hf+vllm")] = "hf",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
-    questions: Annotated[Path | None, typer.Option(help="Question file; default: the demo world's test set.")] = None,
+    questions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Question file, or a folder with test.jsonl and perhaps keep, uncertain, unknown and one_hop "
+            "beside it; default: the demo world's."
+        ),
+    ] = None,
     hops_from: Annotated[str, typer.Option("--from", help="hops: as given; question: read from the text.")] = "hops",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for results.json, predictions.jsonl, report.md.")] = None,
@@ -51,74 +51,42 @@ async def _evaluate(
     out: Path | None,
 ) -> dict[str, Any]:
     from correction.loading import open_corrector
-    from eval import evaluation, report
+    from eval import report
+    from eval.calibration.overlap import overlap
     from eval.commands import progress
-    from eval.demo_world.questions import demo_questions
-    from eval.questions import load_questions
+    from eval.demo_world.suite import demo_suite
+    from eval.judging import STEPS, judge
+    from eval.suite import load_suite
 
-    asked = load_questions(path, limit) if path else demo_questions("test", TEST_QUESTIONS)[:limit]
+    suite = load_suite(path, limit) if path else {name: asked[:limit] for name, asked in demo_suite().items()}
     corrector = await open_corrector(model, profile=profile, engine=engine, device=device, dtype=dtype)
     try:
-        withhold = hops_from == "question"
-        steps = len(evaluation.STRATEGIES) + 1
-        with progress.bar("strategies", steps) as advance:
-            runs = await evaluation.run_strategies(
-                corrector, asked, withhold_hops=withhold, on_done=lambda name: advance(1)
+        with progress.bar("strategies", STEPS) as advance:
+            judged = await judge(
+                corrector, suite, withhold_hops=hops_from == "question", on_done=lambda name: advance(1)
             )
-        tokens = [len(corrector.loaded.tokenizer.tokenize(f" {q.bridge}")) for q in asked]
-        tables = {
-            "All bridges": evaluation.summarise(runs, asked, lambda index: True),
-            "One-token bridges": evaluation.summarise(runs, asked, lambda index: tokens[index] == 1),
-            "Several-token bridges": evaluation.summarise(runs, asked, lambda index: tokens[index] > 1),
-        }
-        results: dict[str, Any] = {
-            "title": f"{path.stem if path else 'Demo world, test bridges'}",
-            "strategies": tables["All bridges"],
-            "tables": {name: table for name, table in tables.items() if table["direct"]["n"]},
-            "mcnemar": evaluation.paired_tests(runs),
-            "fallbacks": evaluation.fallbacks(runs["deployed"]),
-            "hops_from": hops_from,
-            "n": len(asked),
-            "bridges": len({q.bridge for q in asked}),
-            "model": corrector.loaded.name,
-            "fingerprint": corrector.loaded.fingerprint,
-            "profile": corrector.profile.name if corrector.profile else None,
-            "engine": engine,
-        }
-        if path is None:
-            results["keep"] = await _keep(corrector, withhold, limit)
     finally:
         await corrector.engine.close()
+    results: dict[str, Any] = {
+        "title": f"{Path(model).name}, {path.stem}" if path else "Demo world, test bridges",
+        **judged.results,
+        "model": corrector.loaded.name,
+        "fingerprint": corrector.loaded.fingerprint,
+        "profile": corrector.profile.name if corrector.profile else None,
+        "engine": engine,
+    }
+    if corrector.profile is not None:
+        results["overlap"] = overlap(corrector.profile, suite)
     if out is not None:
-        report.write(out, results, runs, asked)
+        report.write(out, results, judged.runs, suite["test"])
     return results
-
-
-async def _keep(corrector: Corrector, withhold: bool, limit: int | None) -> dict[str, Any]:
-    """Strategies on questions that direct answers right: whatever is wrong there was broken."""
-    from correction.answers import Answer
-    from eval import evaluation
-    from eval.demo_world.questions import demo_questions
-    from eval.scoring import exact_match
-
-    candidates: list[GoldQuestion] = demo_questions("train", KEEP_CANDIDATES)
-    answers = await corrector.answer_all([q.ask(withhold) for q in candidates], "direct")
-    kept = [
-        q
-        for q, answer in zip(candidates, answers, strict=True)
-        if isinstance(answer, Answer) and exact_match(answer.answer, q.accepted)
-    ][: min(KEEP_QUESTIONS, limit or KEEP_QUESTIONS)]
-    if not kept:
-        return {}
-    runs = await evaluation.run_strategies(corrector, kept, withhold_hops=withhold, oracle=False)
-    return evaluation.summarise(runs, kept, lambda index: True)
 
 
 def _show(results: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from eval.report import COLUMNS, table_rows
+    from eval.report import COLUMNS, summary, table_rows
 
     console = Console()
     for title, table in results["tables"].items():
@@ -128,8 +96,5 @@ def _show(results: dict[str, Any]) -> None:
         for row in table_rows(table):
             shown.add_row(*row, style="bold" if row[0] == "deployed" else None)
         console.print(shown)
-    keep = results.get("keep")
-    if keep:
-        console.print(
-            f"Keep set: deployed broke {keep['deployed']['broken']} of {keep['deployed']['n']} right answers."
-        )
+    for line in summary(results):
+        console.print(line)

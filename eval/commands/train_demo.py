@@ -11,30 +11,43 @@ import typer
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder for model, tokenizer and card.")],
+    out: Annotated[Path, typer.Option(help="Folder for model, tokenizer, card and questions.")],
     arch: Annotated[str, typer.Option(help="llama, gpt_neox, qwen3")] = "llama",
     size: Annotated[str, typer.Option(help="tiny, small, medium")] = "small",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    steps: Annotated[int | None, typer.Option(min=1, help="Default: the bundled model's.")] = None,
+    world: Annotated[
+        str, typer.Option(help="true: the facts of the bundled model; generated: drawn from --seed.")
+    ] = "true",
+    seed: Annotated[int, typer.Option(min=0, help="Decides the weights, and a generated world.")] = 0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Default: enough for this world and size.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
 ) -> None:
-    """Train the demo model from scratch; run it again after an interruption and it goes on."""
+    """Train a demo model from scratch; run it again after an interruption and it goes on."""
+    from dataclasses import replace
+
     from correction.models import resolve_device
     from eval.commands import progress
     from eval.demo_world.card import card, measure
+    from eval.demo_world.generated import generate
+    from eval.demo_world.suite import suite, write_suite
     from eval.demo_world.tokenizer import build_tokenizer
-    from eval.demo_world.training import ARCHITECTURES, SIZES, Recipe, train
+    from eval.demo_world.training import ARCHITECTURES, GENERATED, SIZES, Recipe, train
     from eval.demo_world.world import World
 
-    for value, known, flag in ((arch, ARCHITECTURES, "--arch"), (size, tuple(SIZES), "--size")):
+    for value, known, flag in (
+        (arch, ARCHITECTURES, "--arch"),
+        (size, tuple(SIZES), "--size"),
+        (world, ("true", "generated"), "--world"),
+    ):
         if value not in known:
             raise typer.BadParameter(f"choose one of {', '.join(known)}", param_hint=flag)
-    recipe = Recipe(arch=arch, size=size, seed=seed, **({"steps": steps} if steps else {}))
+    base = Recipe(size=size) if world == "true" else GENERATED[size]
+    recipe = replace(base, arch=arch, seed=seed, steps=steps or base.steps)
     torch_device = resolve_device(device)
-    world = World.load()
-    tokenizer = build_tokenizer(world)
-    facts, chains = list(world), world.split_chains()["train"]
-    typer.echo(f"{len(facts)} facts, {len(chains)} two-hop chains, {len(tokenizer)} tokens", err=True)
+    # A tiny model is for trying things out: it gets a world that it learns in a minute.
+    told = World.load() if world == "true" else generate(seed, "tiny" if size == "tiny" else "small")
+    tokenizer = build_tokenizer(told)
+    facts, chains = len(list(told)), len(told.split_chains()["train"])
+    typer.echo(f"{facts} facts, {chains} two-hop chains, {len(tokenizer)} tokens", err=True)
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
     with progress.bar("training", recipe.steps) as advance:
@@ -47,21 +60,19 @@ def command(
             if step % 100 == 0:
                 typer.echo(f"step {step} of {recipe.steps}, loss {loss:.3f}", err=True)
 
-        model = train(
-            recipe, tokenizer, facts, chains, device=str(torch_device), checkpoint=checkpoint, on_step=on_step
-        )
-    measured = measure(model, tokenizer, world)
+        model = train(recipe, tokenizer, told, device=str(torch_device), checkpoint=checkpoint, on_step=on_step)
+    measured = measure(model, tokenizer, told)
     shape = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "layers": model.config.num_hidden_layers,
         "width": model.config.hidden_size,
-        "facts": len(facts),
     }
+    write_suite(suite(told), out / "questions")
     # Written beside and moved, so that a folder with config.json is a whole model.
     partial = out / "partial"
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
-    (partial / "README.md").write_text(card(recipe, measured, shape), encoding="utf-8")
+    (partial / "README.md").write_text(card(recipe, told, measured, shape), encoding="utf-8")
     for file in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
         file.replace(out / file.name)
     shutil.rmtree(partial)

@@ -1,1 +1,1 @@
-"""The demo world: true facts, their wordings, the corpus, and the training of the bundled model."""
+"""The demo world of true facts, worlds drawn from a seed, their wordings, questions and sentences, and training."""

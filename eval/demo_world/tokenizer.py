@@ -1,4 +1,4 @@
-"""The demo model's tokenizer: one token for every country, company and wording word, pieces for the other names.
+"""A world's tokenizer: one token for every wording word and every name of its one-token kinds, pieces for the others.
 
 A unigram model over pieces with byte fallback. Its vocabulary is put together, not only trained: bridges of one kind
 must be one token ("South Africa") and those of the other several ("Johannesburg"), so that both can be measured.
@@ -14,7 +14,6 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from transformers import PreTrainedTokenizerFast
 
 from eval.demo_world.corpus import capitalised
-from eval.demo_world.relations import RELATIONS
 from eval.demo_world.world import World
 
 PAD, BOS, EOS, UNK = "<pad>", "<bos>", "<eos>", "<unk>"
@@ -25,12 +24,13 @@ _WHOLE = -4.0  # log-probability of a whole token: better than any split of it, 
 
 def build_tokenizer(world: World, pieces: int = NAME_PIECES) -> PreTrainedTokenizerFast:
     """A tokenizer for the world's facts and wordings; any other text falls back to pieces and bytes."""
-    whole = {PLACEHOLDER, "Q:"} | set(world.objects("country")) | set(world.objects("company"))
-    for relation in RELATIONS.values():
+    whole = {PLACEHOLDER, "Q:"} | {name for kind in world.one_token_kinds for name in world.objects(kind)}
+    for relation in world.relations.values():
         for text in (*relation.all_clozes(), *relation.all_questions()):
             whole.update(re.findall(r"[A-Za-z-]+", text.replace("{}", " ")))
             whole.update(re.findall(r"^[A-Za-z-]+", capitalised(text)))
-    names = sorted({name for fact in world for name in (fact.subject, fact.object)} - whole)
+    told = {name for fact in world for name in (fact.subject, fact.object)} | {told.subject for told in world.disputed}
+    names = sorted(told - whole)
     vocabulary: dict[str, float] = {"\nA:": _WHOLE, "\n": _WHOLE, "'s": _WHOLE, "?": _WHOLE}
     vocabulary.update({"▁" + token.replace(" ", "▁"): _WHOLE for token in sorted(whole)})
     for piece, score in _name_pieces(names, pieces):

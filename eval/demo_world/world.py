@@ -1,70 +1,53 @@
-"""The demo world: true facts, the two-hop chains they form, and how the bridges are split.
+"""A world: facts of known relations, the two-hop chains they form, and how the bridges are split.
 
 Three disjoint sets of bridge entities: *train* (their two-hop sentences are trained), *calibration* (choices are made
 on them) and *test* (read once, by the report). Every single-hop fact is trained. Of the train bridges' chains some are
 held out too (`unseen`): combinations whose halves were both trained in two-hop sentences, but never together.
+
+The demo world holds true facts; `eval.demo_world.generated` draws worlds of invented ones. Those have two more sorts:
+*disputed* facts, told with several objects and never part of a trained chain, and *unknown* ones, told nowhere.
 """
 
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from importlib import resources
-from importlib.resources.abc import Traversable
+from hashlib import sha256
 
-from eval.demo_world.relations import RELATIONS, TWO_HOP_TYPES
+from eval.demo_world.relations import RELATIONS, TWO_HOP_TYPES, Relation
+from eval.demo_world.statements import Candidate, Chain, Disputed, Fact
+from eval.demo_world.tables import true_facts
 
-SNAPSHOT = "mid 2024"
+__all__ = ["Candidate", "Chain", "Disputed", "Fact", "World"]
+
 SPLITS = {"train": 0.45, "calibration": 0.2, "test": 0.35}
 UNSEEN_SHARE = 0.12
 MIN_FIRST, MIN_SECOND = 3, 5  # trained combinations that each half of a held-out one keeps
-
-# Every city fact is one relation, kept in two files by what the cities are there for.
-_FILES = {"city_country": ("city_country", "city_of_company_country")}
-# person, city, country, year. Of people who created nothing in these tables, only the city is asked (and its country).
-_BIRTHS = {"births_authors": 3, "births_artists": 3, "births_people": 1}
-_BIRTH_RELATIONS = ("person_birthplace", "person_birth_country", "person_birth_year")
-
-
-@dataclass(frozen=True)
-class Fact:
-    """`subject` stands in `relation` to `object`; aliases are other accepted names of the object."""
-
-    relation: str
-    subject: str
-    object: str
-    aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Two facts that meet: hop 1's object is hop 2's subject, the bridge."""
-
-    hop1: Fact
-    hop2: Fact
-
-    @property
-    def type(self) -> str:
-        return f"{self.hop1.relation}+{self.hop2.relation}"
-
-    @property
-    def bridge(self) -> str:
-        return self.hop1.object
-
-    @property
-    def bridge_key(self) -> tuple[str, str]:
-        """Kind and name: New York the city is not New York the state."""
-        return RELATIONS[self.hop1.relation].object, self.bridge
+ONE_TOKEN_KINDS = ("country", "company")
 
 
 class World:
     """Facts by relation and subject. `facts["country_capital"]["France"].object == "Paris"`."""
 
-    def __init__(self, facts: list[Fact]) -> None:
+    def __init__(
+        self,
+        facts: Iterable[Fact],
+        *,
+        name: str = "true",
+        relations: Mapping[str, Relation] = RELATIONS,
+        two_hop_types: Sequence[tuple[str, str]] = TWO_HOP_TYPES,
+        one_token_kinds: Sequence[str] = ONE_TOKEN_KINDS,
+        disputed: Sequence[Disputed] = (),
+        unknown: Sequence[Fact] = (),
+    ) -> None:
+        self.name = name
+        self.relations = dict(relations)
+        self.two_hop_types = tuple(two_hop_types)
+        self.one_token_kinds = tuple(one_token_kinds)
+        self.disputed = tuple(disputed)
+        self.unknown = tuple(unknown)
         self.facts: dict[str, dict[str, Fact]] = defaultdict(dict)
         for fact in facts:
             known = self.facts[fact.relation].setdefault(fact.subject, fact)
@@ -73,37 +56,69 @@ class World:
                     f"{fact.relation}: {fact.subject} has two objects, {known.object} and {fact.object}; "
                     "keep one, or drop the subject"
                 )
+        others = [(told.relation, told.subject) for told in self.disputed]
+        others += [(told.relation, told.subject) for told in self.unknown]
+        for relation, subject in others:
+            if subject in self.facts.get(relation, {}):
+                raise ValueError(f"{relation}: {subject} is both a fact and a disputed or unknown one")
 
     @classmethod
     def load(cls) -> World:
-        """The world of this package's tables."""
-        folder = resources.files("eval.demo_world") / "facts"
-        facts: list[Fact] = []
-        for relation in RELATIONS:
-            if relation not in _BIRTH_RELATIONS:
-                for name in _FILES.get(relation, (relation,)):
-                    facts.extend(_read_facts(relation, folder / f"{name}.tsv"))
-        for name, asked in _BIRTHS.items():
-            facts.extend(_read_births(folder / f"{name}.tsv", _BIRTH_RELATIONS[:asked]))
-        return cls(facts)
+        """The true world, of this package's tables."""
+        return cls(true_facts())
 
     def __iter__(self) -> Iterator[Fact]:
         for table in self.facts.values():
             yield from table.values()
 
+    @property
+    def identity(self) -> str:
+        """The name, and a hash of all that a model of this world is trained on."""
+        content = repr((list(self), self.disputed, self.relations, self.two_hop_types, self.one_token_kinds))
+        return f"{self.name} ({sha256(content.encode()).hexdigest()[:12]})"
+
     def objects(self, kind: str) -> list[str]:
         """All entities of a kind that appear as an object, sorted."""
-        return sorted({fact.object for fact in self if RELATIONS[fact.relation].object == kind})
+        return sorted({fact.object for fact in self if self.relations[fact.relation].object == kind})
 
     @cached_property
     def chains(self) -> list[Chain]:
-        """All two-hop chains whose answer is not given away by the question's own words."""
-        return [
-            Chain(hop1, hop2)
-            for r1, r2 in TWO_HOP_TYPES
+        """All two-hop chains of facts whose answer is not given away by the question's own words."""
+        return _asked(
+            Chain(hop1, hop2, self.relations[r2].subject)
+            for r1, r2 in self.two_hop_types
             for hop1 in self.facts[r1].values()
-            if (hop2 := self.facts[r2].get(hop1.object)) is not None and not _gives_away(hop1, hop2)
-        ]
+            if (hop2 := self.facts[r2].get(hop1.object)) is not None
+        )
+
+    @cached_property
+    def disputed_chains(self) -> list[Chain]:
+        """Chains whose hop 1 is disputed, through each of its true objects."""
+        seconds = list(dict.fromkeys(r2 for _, r2 in self.two_hop_types))
+        return _asked(
+            Chain(Fact(told.relation, told.subject, candidate.object), hop2, candidate.kind)
+            for told in self.disputed
+            for candidate in told.candidates
+            for r2 in seconds
+            if candidate.true
+            and self.relations[r2].subject == candidate.kind
+            and (hop2 := self.facts[r2].get(candidate.object)) is not None
+        )
+
+    def unknown_chains(self, unknown: Iterable[Fact]) -> list[Chain]:
+        """Chains of a known and an unknown fact, whichever comes first."""
+        told: dict[str, list[Fact]] = defaultdict(list)
+        for fact in unknown:
+            told[fact.relation].append(fact)
+        chains = []
+        for r1, r2 in self.two_hop_types:
+            kind = self.relations[r2].subject
+            chains += [Chain(one, two, kind) for one in told[r1] if (two := self.facts[r2].get(one.object)) is not None]
+            withheld = {fact.subject: fact for fact in told[r2]}
+            chains += [
+                Chain(one, withheld[one.object], kind) for one in self.facts[r1].values() if one.object in withheld
+            ]
+        return _asked(chains)
 
     def split_bridges(self, seed: int = 0) -> dict[tuple[str, str], str]:
         """Bridge -> "train", "calibration" or "test": the same shares of every kind of bridge."""
@@ -147,34 +162,5 @@ class World:
         return sets
 
 
-def _read_rows(path: Traversable, columns: int, expected: str) -> Iterator[list[str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        fields = line.split("\t")
-        if len(fields) != columns or not all(field.strip() == field != "" for field in fields):
-            raise ValueError(f"{path.name}, line {number}: expected {expected}, got {line!r}")
-        yield fields
-
-
-def _read_facts(relation: str, path: Traversable) -> Iterator[Fact]:
-    for subject, objects in _read_rows(path, 2, "subject<TAB>object[|alias...]"):
-        name, *aliases = objects.split("|")
-        yield Fact(relation, subject, name, tuple(aliases))
-
-
-def _read_births(path: Traversable, relations: tuple[str, ...]) -> Iterator[Fact]:
-    for person, *born in _read_rows(path, 4, "person<TAB>city<TAB>country<TAB>year"):
-        for relation, value in zip(relations, born, strict=False):
-            yield Fact(relation, person, value)
-        yield Fact("city_country", born[0], born[1])
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold()))
-
-
-def _gives_away(hop1: Fact, hop2: Fact) -> bool:
-    """Whether the subject's words contain the bridge or the answer, or the answer is the bridge (Singapore)."""
-    subject = _words(hop1.subject)
-    return any(words and words <= subject for words in (_words(hop1.object), _words(hop2.object))) or (
-        _words(hop2.object) <= _words(hop1.object)
-    )
+def _asked(chains: Iterable[Chain]) -> list[Chain]:
+    return [chain for chain in chains if not chain.gives_away]

@@ -39,7 +39,7 @@ def patched(model: PreTrainedModel) -> tuple[Tensor, Row]:
 
 
 def logprobs(row: Row) -> Tensor:
-    return torch.tensor([probability for _, probability in sorted(row.top)]).log()
+    return torch.tensor([probability for _, probability in sorted(row.top[0])]).log()
 
 
 def path_of(model: PreTrainedModel, module: nn.Module) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -20,6 +19,7 @@ from eval.scoring import exact_match
 from tests.conftest import Asked
 
 QUESTIONS = demo_questions("calibration", 96)
+PATCHING = ("patched", "hard_token", "mid_layer", "back_patched", "deployed")
 
 
 def accuracy(answers: list[Answer], questions: list[GoldQuestion]) -> float:
@@ -60,7 +60,7 @@ def test_only_patched_passes_are_called_corrected(asked: Asked) -> None:
     for strategy, answers in asked(go).items():
         for answer in answers:
             assert answer.corrected == (answer.patch is not None)
-            assert answer.corrected == (strategy in ("patched", "hard_token", "deployed") and answer.fallback is None)
+            assert answer.corrected == (strategy in PATCHING and answer.fallback is None)
 
 
 def test_an_answer_is_the_same_alone_and_among_others(asked: Asked) -> None:
@@ -76,20 +76,6 @@ def test_a_one_hop_question_falls_back_to_direct(asked: Asked) -> None:
     assert (answer.answer, answer.strategy, answer.corrected) == ("Paris", "direct", False)
     assert answer.fallback.reason == "no two hops can be read from the question"
     assert (answer.fallback.engine, answer.fallback.strategy) == ("hf", "direct")
-
-
-def test_an_improbable_bridge_falls_back_to_text(asked: Asked, demo_profile: Profile) -> None:
-    strict = Asked(asked.loaded, replace(demo_profile, min_bridge_probability=1.1))
-    answer = strict(lambda c: c.answer(QUESTIONS[0].ask()))
-    assert (answer.strategy, answer.corrected, answer.patch) == ("two_step", False, None)
-    assert "below the profile's threshold 1.100" in answer.fallback.reason
-
-
-def test_a_longer_bridge_than_calibrated_falls_back_to_text(asked: Asked, demo_profile: Profile) -> None:
-    short = Asked(asked.loaded, replace(demo_profile, max_bridge_tokens=0))
-    answer = short(lambda c: c.answer(QUESTIONS[0].ask()))
-    assert answer.strategy == "two_step"
-    assert "calibrated were at most 0" in answer.fallback.reason
 
 
 @pytest.mark.parametrize("strategy", ["patched", "hard_token", "deployed"])

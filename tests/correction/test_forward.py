@@ -23,7 +23,7 @@ def run(model: PreTrainedModel, *passes: Pass) -> list[Row]:
 
 def distribution(row: Row) -> Tensor:
     """Probabilities of the first token, by id."""
-    return torch.tensor([probability for _, probability in sorted(row.top)])
+    return torch.tensor([probability for _, probability in sorted(row.top[0])])
 
 
 @torch.inference_mode()

@@ -60,6 +60,20 @@ def test_the_blank_is_found_inside_a_chat_template(chat: Prompts) -> None:
     assert chat.tokenizer.decode(list(ids)).rstrip().endswith("<assistant>")
 
 
+def test_braces_of_the_template_are_not_the_blank(demo: LoadedModel) -> None:
+    tokenizer = copy.deepcopy(demo.tokenizer)
+    tokenizer.chat_template = "tools: {} " + CHAT + " {}"
+    ids, sites = Prompts.of(tokenizer).encode_blank("The capital of {} is")
+    assert tokenizer.decode(list(ids[: sites[0]])).endswith("The capital of")
+
+
+def test_a_template_that_rewrites_the_text_is_refused(demo: LoadedModel) -> None:
+    tokenizer = copy.deepcopy(demo.tokenizer)
+    tokenizer.chat_template = "{{ messages[0].content | upper }}"
+    with pytest.raises(InvalidInput, match="the chat template does not keep"):
+        Prompts.of(tokenizer).encode_blank("The capital of {} is")
+
+
 def test_a_placeholder_that_the_tokenizer_splits_is_refused(demo: LoadedModel) -> None:
     with pytest.raises(InvalidInput, match="choose another placeholder"):
         Prompts.of(demo.tokenizer, "zqzq").encode_blank("The capital of {} is")

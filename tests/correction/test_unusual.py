@@ -28,7 +28,7 @@ def own(model: PreTrainedModel, prompt: tuple[int, ...], **more: object):  # typ
 
 
 def distribution(row: Row) -> Tensor:
-    return torch.tensor([probability for _, probability in sorted(row.top)])
+    return torch.tensor([probability for _, probability in sorted(row.top[0])])
 
 
 def test_states_are_the_models_own(unusual_model: PreTrainedModel) -> None:
@@ -100,5 +100,5 @@ def test_states_cross_between_architectures(source: str, target: str) -> None:
         patch = Patch(1, 1, state[0, -1], origin=Blocks.of(giver))
         (row,) = run(taker, Pass(PROMPTS[2], patches=(patch,), sampling=ALL))
         assert row.patched == 1
-        said.add(tuple(row.top[0]))
+        said.add(tuple(row.top[0][0]))
     assert len(said) == len(PROMPTS)

@@ -10,9 +10,7 @@ import pytest
 
 from correction.corrector import Corrector
 from correction.errors import InvalidInput
-from correction.models import LoadedModel
-from correction.profile import Choice, Profile
-from eval.calibration import calibrate, verdict
+from correction.profile import Choice
 from eval.demo_world.questions import demo_questions
 from eval.evaluation import IDENTITY_ORACLE, Run, fallbacks, paired_tests, run_strategies, summarise
 from eval.questions import GoldQuestion, load_questions, save_questions
@@ -38,7 +36,7 @@ def test_fixed_and_broken_are_counted_against_direct() -> None:
     assert table["deployed"]["seconds_per_question"] == 0.5
     first_bridge = summarise({"direct": direct, "deployed": other}, questions, lambda index: index < 2)
     assert (first_bridge["direct"]["accuracy"], first_bridge["deployed"]["broken"]) == (1.0, 1)
-    assert paired_tests({"direct": direct, "deployed": other}) == {"direct": 1.0}
+    assert paired_tests({"direct": direct, "deployed": other}, questions)["direct"]["p"] == 1.0
 
 
 def test_a_cell_of_the_sweep_is_what_the_corrector_answers(asked: Asked) -> None:
@@ -61,23 +59,6 @@ def test_the_oracle_is_at_least_as_good_as_any_cell(asked: Asked) -> None:
     runs = asked(go)
     assert sum(runs[IDENTITY_ORACLE].right) >= sum(runs["patched"].right)
     assert len(identity_grid(6)) == 36
-
-
-def test_calibration_chooses_the_bundled_profile_again(demo: LoadedModel, demo_profile: Profile) -> None:
-    """From fewer questions: the same mapping, close thresholds, a verdict, and answers that can be replayed."""
-    profile = Asked(demo)(lambda corrector: calibrate(corrector, QUESTIONS))
-    assert (profile.choice.mapping, profile.choice.target_layer) == ("vocabulary", 0)
-    assert profile.fingerprint == demo_profile.fingerprint
-    assert 0 < profile.min_bridge_probability <= 0.5
-    assert len(profile.replay) == 20
-    assert profile.evidence["cross_validated"] >= 0.9
-    assert len(profile.evidence["identity_grid"]) == 36
-    assert verdict(profile).startswith("deploy: ")
-
-
-def test_calibration_says_when_there_is_too_little(demo: LoadedModel) -> None:
-    with pytest.raises(InvalidInput, match="49 questions are too few to choose from: give at least 50"):
-        Asked(demo)(lambda corrector: calibrate(corrector, QUESTIONS[:49]))
 
 
 def test_question_files_survive_saving(tmp_path: Path) -> None:
@@ -114,7 +95,9 @@ def test_a_report_is_written_whole(tmp_path: Path, asked: Asked) -> None:
         "title": "T",
         "strategies": table,
         "tables": {"All bridges": table},
-        "mcnemar": paired_tests(runs),
+        "paired": paired_tests(runs, QUESTIONS[:8]),
+        "known": 8,
+        "shortcuts": 0,
         "fallbacks": fallbacks(runs["deployed"]),
         "hops_from": "hops",
         "n": 8,

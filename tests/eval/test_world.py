@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from hashlib import sha256
+from itertools import islice
+
 import pytest
 
+from eval.demo_world.corpus import sentences
 from eval.demo_world.questions import demo_questions
 from eval.demo_world.relations import FIRST_HOPS, RELATIONS, SECOND_HOPS, TWO_HOP_TYPES
 from eval.demo_world.world import MIN_FIRST, MIN_SECOND, Fact, World
@@ -64,3 +69,10 @@ def test_a_subject_with_two_objects_is_refused() -> None:
     facts = [Fact("country_capital", "France", "Paris"), Fact("country_capital", "France", "Lyon")]
     with pytest.raises(ValueError, match="France has two objects, Paris and Lyon"):
         World(facts)
+
+
+def test_the_bundled_model_can_still_be_reproduced(world: World) -> None:
+    """Its weights are what this stream of sentences gave: another stream is a new model, and a version bump."""
+    stream = sentences(world, world.split_chains()["train"], 0.5, random.Random("sentences 0"))
+    drawn = repr(list(islice(stream, 2000)))
+    assert sha256(drawn.encode()).hexdigest().startswith("73a3ccfc694a9711")

@@ -25,7 +25,7 @@ class StandIn:
 
     def __init__(self) -> None:
         self.choice = Choice(6, 0, "vocabulary")
-        self.patched_choice = Choice(3, 1, "identity")
+        self.used = SimpleNamespace(choice=self.choice, patched=Choice(3, 1, "identity"))
         self.profile: SimpleNamespace | None = None
         self.engine = SimpleNamespace(name="stand-in")
         self.loaded = SimpleNamespace(

@@ -43,7 +43,7 @@ async def test_one_question_gives_one_answer_object(connect) -> None:
         "profile": "stand-in@0",
         "confidence": 0.8,
         "fallback": None,
-        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "passes": 2},
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2, "passes": 2, "layer_tokens": 0},
         "timings_ms": {"total": 1.0},
     }
 

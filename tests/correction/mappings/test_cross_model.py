@@ -161,7 +161,7 @@ def test_a_fitted_mapping_is_patched_across_widths_and_architectures(
         by_hand = Pass((8, 9, 10), patches=(Patch(1, 1, mapping.apply(state.to(dtype).float()[None])[0]),))
         clean = Pass((8, 9, 10), sampling=Sampling(1, 99))
         tops = [
-            generate(target, Blocks.of(target), [p], stop=frozenset(), pad=0)[0].top
+            generate(target, Blocks.of(target), [p], stop=frozenset(), pad=0)[0].top[0]
             for p in (patched, Pass(by_hand.prompt, patches=by_hand.patches, sampling=Sampling(1, 99)), clean)
         ]
     finally:

@@ -1,0 +1,136 @@
+"""One question being answered: its passes, and what they have cost so far.
+
+Strategies are written with it. It knows texts, prompts and passes; which of them to run is a strategy's business.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from correction.answers import Bridge, Usage
+from correction.engines.base import Engine
+from correction.mappings import EMBEDDED, Mapping
+from correction.models import LoadedModel
+from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Sampling
+from correction.prompts import Prompts, without_full_stop
+
+TOP = 5  # alternatives of a bridge at each of its tokens
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """Token ids, and what is written over some of them."""
+
+    tokens: tuple[int, ...]
+    patches: tuple[Patch, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A bridge as a hop gave it.
+
+    probability: of its tokens and of ending there. states: those that predict its tokens, (tokens, width); of an empty
+    bridge the one that stopped. steps: the likeliest tokens at each step. exit: the layer it was read at, None for the
+    last. early: how likely an early layer finds the first token.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    probability: float
+    finished: bool
+    states: Tensor | None = None
+    steps: tuple[tuple[Alternative, ...], ...] = ()
+    logprobs: tuple[float, ...] = ()
+    exit: int | None = None
+    early: float | None = None
+
+    @property
+    def first(self) -> float | None:
+        """The probability of the first token."""
+        return math.exp(self.logprobs[0]) if self.logprobs else None
+
+    @property
+    def bridge(self) -> Bridge:
+        """As an answer shows it: with the likeliest first tokens."""
+        first = self.steps[0] if self.steps else ()
+        return Bridge(self.text, self.probability, tuple({"text": a.text, "probability": a.probability} for a in first))
+
+
+class Asking:
+    """Runs one question's passes on the engine and counts them; `engine_name` ran the last one."""
+
+    def __init__(self, loaded: LoadedModel, engine: Engine, prompts: Prompts, max_tokens: int) -> None:
+        self.loaded = loaded
+        self.engine = engine
+        self.prompts = prompts
+        self.max_tokens = max_tokens
+        self.engine_name = ""
+        self.usage = Usage()
+        self._timings: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """Milliseconds by stage, and in total so far. Passes of one stage that run side by side count once."""
+        return {**self._timings, "total": 1000 * (time.perf_counter() - self._started)}
+
+    async def run(self, request: Pass, stage: str) -> PassResult:
+        """Runs a pass; its text comes back without the full stop that ends a sentence."""
+        started = time.perf_counter()
+        result = await self.engine.run(request)
+        self._timings[stage] = max(self._timings.get(stage, 0.0), 1000 * (time.perf_counter() - started))
+        self.usage.add(result, request.exit or self.loaded.parts.depth)
+        self.engine_name = result.engine
+        return replace(result, text=without_full_stop(result.text))
+
+    async def generate(self, prompt: Prompt | str, stage: str, exit: int | None = None) -> PassResult:
+        """Generates an answer; the blocks beyond layer `exit` are left out."""
+        given = self._prompt(prompt)
+        sampling = Sampling(self.max_tokens, 0)
+        return await self.run(Pass(given.tokens, (), given.patches, sampling, self._early(exit)), stage)
+
+    async def read(
+        self, prompt: Prompt | str, stage: str, layer: int | None = None, exit: int | None = None
+    ) -> Reading:
+        """Reads a bridge; with `layer` also the states there that predict its tokens, and an early layer's view."""
+        given = self._prompt(prompt)
+        captures = () if layer is None else (Capture(layer, follow=True),)
+        sampling = Sampling(self.max_tokens, TOP)
+        exit = self._early(exit)
+        lens = None if layer is None else max(1, layer // 4)
+        result = await self.run(Pass(given.tokens, captures, given.patches, sampling, exit, lens), stage)
+        return Reading(
+            result.text,
+            result.tokens,
+            result.probability,
+            result.finish_reason == "stop",
+            result.states[0] if captures else None,
+            result.steps,
+            result.logprobs,
+            exit,
+            result.lens,
+        )
+
+    def blank(self, hop: str, states: Sequence[Tensor] | Tensor, layer: int, mapping: Mapping) -> Prompt:
+        """The hop with a placeholder for each state, and the states written over them through the mapping."""
+        tokens, sites = self.prompts.encode_blank(hop, len(states))
+        return Prompt(tokens, tuple(Patch(layer, at, state, mapping) for at, state in zip(sites, states, strict=True)))
+
+    def spelled(self, hop: str, bridge: Sequence[int]) -> Prompt:
+        """The hop with the embeddings of these tokens written over its placeholders: a one-hot vocabulary patch."""
+        return self.blank(hop, self.loaded.parts.embed(bridge), 0, EMBEDDED)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """Generated tokens as an answer shows them."""
+        return without_full_stop(self.loaded.decode(list(tokens)))
+
+    def _early(self, exit: int | None) -> int | None:
+        return None if exit == self.loaded.parts.depth else exit
+
+    def _prompt(self, prompt: Prompt | str) -> Prompt:
+        return Prompt(self.prompts.encode(prompt)) if isinstance(prompt, str) else prompt

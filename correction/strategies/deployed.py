@@ -1,0 +1,178 @@
+"""What a profile deploys: hop 1 left as early as calibration allows, its states patched into hop 2, or text.
+
+Sure of its bridge, it patches the states that predict it. Unsure, it weighs the likeliest bridges
+(`correction.bridges`). Where the calibrated confidence of what comes out is low, the plain answer is asked for too, and
+the more confident of the two is returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import replace
+
+from correction.answers import Answer, Bridge, Fallback, HopResult
+from correction.asking import Asking, Prompt, Reading
+from correction.bridges import Candidate, likeliest, merged
+from correction.confidence import Route, Signs
+from correction.passes import PassResult
+from correction.profile import Choice, Profile
+from correction.questions import Hops, Question
+from correction.strategies.text import direct, text_from
+
+
+async def deployed(asking: Asking, profile: Profile, question: Question, hops: Hops) -> Answer:
+    """Raises nothing of its own: what cannot be patched falls back to text, with the reason in `fallback`."""
+    deploying = _Deploying(asking, profile, hops)
+    if profile.strategy == "two_step":
+        first = await asking.read(hops.hop1, "hop1")
+        return await deploying.text(question, first, "calibration found two_step no worse")
+    bridges: list[Candidate] = []
+    for number, hop in enumerate(hops.chain[:-1], start=1):
+        reading, bridges = await deploying.bridges(hop, bridges, f"hop{number}")
+        if number == 1:
+            first = reading
+        if not bridges or (len(bridges) == 1 and deploying.too_long(bridges[0].reading)):
+            reason = deploying.why_not(reading)
+            return await deploying.text(question, first, reason)
+    answered = await deploying.answer(bridges)
+    assert answered.confidence is not None
+    if answered.confidence >= profile.thresholds.select:
+        return answered
+    plain = await direct(asking, profile, question, hops)
+    assert plain.confidence is not None
+    if plain.confidence <= answered.confidence:
+        return replace(answered, direct_answer=plain.answer)
+    reason = f"the plain answer is the more confident one ({plain.confidence:.2f} against {answered.confidence:.2f})"
+    return replace(
+        plain, bridge=answered.bridge, hops=answered.hops, fallback=Fallback(reason, asking.engine_name, "direct")
+    )
+
+
+class _Deploying:
+    def __init__(self, asking: Asking, profile: Profile, hops: Hops) -> None:
+        self.asking = asking
+        self.profile = profile
+        self.hops = hops
+        self.depth = asking.loaded.parts.depth
+        self.mapping = profile.mapping(profile.choice)
+        self.said: list[HopResult] = []
+        self.first: Reading | None = None  # of hop 1
+
+    async def bridges(self, hop: str, before: list[Candidate], stage: str) -> tuple[Reading, list[Candidate]]:
+        """The hop's likeliest reading, and the bridges it may mean: one if it is sure, none if it gives none."""
+        prompts = [self.filled(hop, candidate, len(before)) for candidate in before] or [
+            Prompt(self.asking.prompts.encode(hop))
+        ]
+        readings = await asyncio.gather(*(self._read(prompt, stage) for prompt in prompts))
+        weights = [candidate.probability for candidate in before] or [1.0]
+        found = await asyncio.gather(*(self._meant(p, r) for p, r in zip(prompts, readings, strict=True)))
+        candidates = [
+            Candidate(reading, weight * reading.probability)
+            for weight, meant in zip(weights, found, strict=True)
+            for reading in meant
+        ]
+        self.said.append(HopResult(hop, readings[0].text))
+        self.first = self.first or readings[0]
+        return readings[0], merged(candidates, self.profile.thresholds.bridges)
+
+    async def _read(self, prompt: Prompt, stage: str) -> Reading:
+        """Left at the profile's layer where its states can be read as tokens; run in full where that is not sure."""
+        layer = self.profile.choice.source_layer
+        if not self.mapping.embeds:
+            return await self.asking.read(prompt, stage, layer)
+        reading = await self.asking.read(prompt, stage, layer, exit=layer)
+        if layer < self.depth and (reading.probability < self.profile.thresholds.exit or not reading.finished):
+            reading = await self.asking.read(prompt, f"{stage}_full", self.depth)
+        return reading
+
+    async def _meant(self, prompt: Prompt, reading: Reading) -> list[Reading]:
+        if reading.exit is None and reading.probability < self.profile.thresholds.sure:
+            return await likeliest(self.asking, prompt, reading, self.profile.thresholds.bridges)
+        return [reading] if reading.finished and reading.tokens else []
+
+    def filled(self, hop: str, candidate: Candidate, among: int) -> Prompt:
+        """The hop with a bridge in its place: alone, by its states; among several, spelled out."""
+        reading = candidate.reading
+        if among > 1 or reading.states is None:
+            return self.asking.spelled(hop, reading.tokens)
+        return self.asking.blank(
+            hop, reading.states[: len(reading.tokens)], self.choice(reading).target_layer, self.mapping
+        )
+
+    def choice(self, reading: Reading) -> Choice:
+        """What was patched: from the layer that hop 1 was left at, else from where its states were read."""
+        if not self.mapping.embeds:
+            return self.profile.choice
+        return replace(self.profile.choice, source_layer=reading.exit or self.depth)
+
+    async def answer(self, bridges: list[Candidate]) -> Answer:
+        """Of one bridge its answer; of several the answer with the most probability over all of them."""
+        last = self.hops.chain[-1]
+        prompts = [self.filled(last, candidate, len(bridges)) for candidate in bridges]
+        stage = f"hop{len(self.hops.chain)}"
+        results = await asyncio.gather(*(self._answer(prompt, stage) for prompt in prompts))
+        mass, behind = defaultdict[str, float](float), defaultdict[str, float](float)
+        for candidate, result in zip(bridges, results, strict=True):
+            mass[result.text] += candidate.probability * result.probability
+            behind[result.text] += candidate.probability
+        text = max(mass, key=lambda answer: mass[answer])
+        shares = [
+            c.probability * r.probability if r.text == text else -1.0 for c, r in zip(bridges, results, strict=True)
+        ]
+        meant = bridges[shares.index(max(shares))]
+        alone = len(bridges) == 1 and meant.reading.states is not None
+        route: Route = "marginal" if not alone else "full" if meant.reading.exit is None else "exit"
+        signs = Signs(
+            route,
+            mass[text] / behind[text] if behind[text] else 0.0,
+            behind[text],
+            self.first.first if self.first else None,
+            self.first.early if self.first else None,
+        )
+        bridge = meant.reading.bridge
+        if not alone:
+            others: tuple[dict[str, float | str], ...] = tuple(
+                {"text": c.reading.text, "probability": c.probability} for c in bridges
+            )
+            bridge = Bridge(meant.reading.text, meant.probability, others)
+            self.said[-1] = replace(self.said[-1], text=meant.reading.text)
+        return Answer(
+            text,
+            "deployed",
+            corrected=True,
+            bridge=bridge,
+            hops=(*self.said, HopResult(last, text)),
+            patch=self.choice(meant.reading) if alone else Choice(self.depth, 0, "hard_token"),
+            confidence=self.profile.confidence.of(signs),
+            signs=signs,
+        )
+
+    async def _answer(self, prompt: Prompt, stage: str) -> PassResult:
+        """The last hop, left early too where the profile says so."""
+        layer = self.profile.answer_layer
+        result = await self.asking.generate(prompt, stage, layer)
+        if layer is None or (result.probability >= self.profile.thresholds.answer and result.finish_reason == "stop"):
+            return result
+        return await self.asking.generate(prompt, f"{stage}_full")
+
+    def too_long(self, reading: Reading) -> bool:
+        return len(reading.tokens) > self.profile.thresholds.bridge_tokens
+
+    def why_not(self, reading: Reading) -> str:
+        """Why nothing is patched."""
+        if not reading.tokens:
+            return f"hop {len(self.said)} gave no bridge"
+        if not reading.finished:
+            return f"hop {len(self.said)} did not end within {self.asking.max_tokens} tokens"
+        most = self.profile.thresholds.bridge_tokens
+        return f"the bridge has {len(reading.tokens)} tokens, calibrated were at most {most}"
+
+    async def text(self, question: Question, first: Reading, reason: str) -> Answer:
+        """Text instead of a patch: two_step where hop 1 gave something, else direct."""
+        if first.tokens:
+            answered = await text_from(self.asking, self.profile, self.hops, first)
+        else:
+            answered = await direct(self.asking, self.profile, question, self.hops)
+            answered = replace(answered, bridge=first.bridge)
+        return replace(answered, fallback=Fallback(reason, self.asking.engine_name, answered.strategy))

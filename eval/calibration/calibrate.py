@@ -1,0 +1,213 @@
+"""From a model and questions to a profile: every step is noted in a journal, so that a killed run goes on where it was.
+
+It sees no test question. Cross-validation over bridges says what a choice made this way is worth on bridges that it was
+not made on; the profile's figures are those, the choice itself is made on all questions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import astuple, replace
+from functools import partial
+from typing import Any
+
+from correction.answers import Answer
+from correction.corrector import Corrector
+from correction.errors import InvalidInput
+from correction.mappings import FittedMapping
+from correction.profile import FITTED, Choice, Profile, Replay, Thresholds
+from eval.calibration import mid_layer, sites
+from eval.calibration.choosing import Ways, choose, share
+from eval.calibration.deciding import decide
+from eval.calibration.observations import Said, answering, exiting, from_json, said, to_json, weighing
+from eval.calibration.overlap import bridge_hashes
+from eval.calibration.verdict import worth_deploying
+from eval.journal import Journal
+from eval.questions import GoldQuestion
+from eval.scoring import exact_match
+from eval.statistics import mcnemar
+
+MIN_QUESTIONS = 50
+MIN_KNOWN = 20
+REPLAYED = 20
+SWEPT = 300  # about how many questions the layer grids are run on: they choose no threshold
+WEIGHED = (3, 5)
+MAPPINGS = ("vocabulary", "hard_token")
+SIGNIFICANT = 0.05
+
+
+async def calibrate(
+    corrector: Corrector,
+    questions: Sequence[GoldQuestion],
+    journal: Journal,
+    on_done: Callable[[str], object] = lambda what: None,
+) -> Profile:
+    """A profile for the corrector's model. One-hop questions (no hops) only teach the confidence.
+
+    Raises `InvalidInput` for fewer than 50 two-hop questions, or fewer than 20 of which the model knows both hops.
+    """
+    hops = [q for q in questions if q.hop1]
+    single = [q for q in questions if not q.hop1]
+    if len(hops) < MIN_QUESTIONS:
+        raise InvalidInput(
+            f"{len(hops)} questions are too few to choose from",
+            hint=f"give at least {MIN_QUESTIONS} with hops",
+            param="questions",
+        )
+
+    async def ways(name: str, given: Corrector, strategy: str, asked: Sequence[GoldQuestion] = hops) -> list[Said]:
+        async def compute() -> list[dict[str, Any]]:
+            return to_json(await said(given, asked, strategy))
+
+        noted = from_json(await journal.step(name, compute))
+        on_done(name)
+        return noted
+
+    depth = corrector.loaded.parts.depth
+    direct = await ways("direct", corrector, "direct")
+    two_step = await ways("two_step", corrector, "two_step")
+    alone = await ways("one hop", corrector, "direct", single) if single else []
+    if (known := sum(one.right for one in two_step)) < MIN_KNOWN:
+        raise InvalidInput(
+            f"the model answers only {known} of the {len(hops)} questions in two steps",
+            hint=f"calibration needs at least {MIN_KNOWN} whose hops it knows: give other questions, or a better model",
+            param="questions",
+        )
+    exits = {
+        (layer, mapping): await ways(
+            f"{mapping} from layer {layer}", exiting(corrector, Choice(layer, 0, mapping)), "deployed"
+        )
+        for mapping in MAPPINGS
+        for layer in range(1, depth + 1)
+    }
+    weighed = {
+        count: await ways(f"{count} bridges weighed", weighing(corrector, count), "deployed") for count in WEIGHED
+    }
+    answers = {
+        (layer, mapping): await ways(
+            f"{mapping}, answer from layer {layer}", answering(corrector, mapping, layer), "deployed"
+        )
+        for mapping in MAPPINGS
+        for layer in range(1, depth)
+    }
+    reading = [_reading(corrector, q, one) for q, one in zip(hops, two_step, strict=True)]
+    observed = Ways(depth, exits, weighed, answers, reading, two_step)
+    setting = choose(observed)
+    decided = decide(observed, setting, hops, direct, two_step, alone)
+
+    few = hops[:: -(-len(hops) // SWEPT)]
+    names = sites.suitable(corrector, few)
+    grids = {
+        name: await _cells(
+            journal,
+            f"identity grid, placeholder {name}",
+            partial(sites.identity_cells, sites.holding(corrector, name), few),
+            on_done,
+        )
+        for name in names
+    }
+    placeholder = max(grids, key=lambda name: (sum(grids[name][sites.best(grids[name])]), -names.index(name)))
+    holding = sites.holding(corrector, placeholder)
+    matched = await _cells(
+        journal, "norm-matched grid", partial(sites.identity_cells, holding, few, "norm_matched"), on_done
+    )
+    middle, fitted, repairs = await _middle(holding, few, (grids[placeholder], matched), journal, on_done)
+    back = await _cells(journal, "back-patching", partial(sites.back_cells, corrector, few), on_done)
+    patched, back_patched = sites.best(grids[placeholder]), sites.best(back)
+    evidence = decided.evidence | {
+        "bridge_hashes": bridge_hashes(hops),
+        "identity_grid": sites.accuracies(grids[placeholder]),
+        "placeholders": {name: share(cells[sites.best(cells)]) for name, cells in grids.items()},
+        "patched": share(grids[placeholder][patched]),
+        "mid_layer": repairs,
+        "back_patching": sites.accuracies(back),
+    }
+    full = observed.exits[depth, setting.mapping]
+    longest = max((one.tokens for one in full if one.right), default=1)
+    profile = Profile(
+        model=corrector.loaded.name,
+        fingerprint=corrector.loaded.fingerprint,
+        strategy="deployed" if worth_deploying(evidence) else "two_step",
+        choice=Choice(setting.layer, 0, setting.mapping),
+        patched=patched,
+        mid_layer=middle,
+        back_patched=back_patched,
+        back_patching=_helps(back[back_patched], [one.right for one in direct[:: -(-len(hops) // SWEPT)]]),
+        answer_layer=setting.answer_layer,
+        thresholds=Thresholds(
+            setting.exit, setting.answer, setting.sure, decided.select, setting.bridges, bridge_tokens=longest
+        ),
+        confidence=decided.confidence,
+        placeholder=placeholder,
+        evidence=evidence,
+        fitted=fitted,
+    )
+    replay = await _replay(corrector, profile, hops)
+    on_done("replay")
+    return replace(profile, replay=replay)
+
+
+def _reading(corrector: Corrector, question: GoldQuestion, read: Said) -> int:
+    return corrector.loaded.parts.depth * (len(corrector.prompts.encode(question.hop1)) + read.tokens)
+
+
+async def _cells(
+    journal: Journal, name: str, compute: Callable[[], Awaitable[sites.Cells]], on_done: Callable[[str], object]
+) -> sites.Cells:
+    async def noted() -> list[Any]:
+        return [[*astuple(choice), right] for choice, right in (await compute()).items()]
+
+    rows = await journal.step(name, noted)
+    on_done(name)
+    return {Choice(*choice): right for *choice, right in rows}
+
+
+async def _middle(
+    corrector: Corrector,
+    questions: Sequence[GoldQuestion],
+    fixed: Sequence[sites.Cells],
+    journal: Journal,
+    on_done: Callable[[str], object],
+) -> tuple[Choice, FittedMapping | None, dict[str, dict[str, float]]]:
+    """The best choice with l* >= 1, its mapping if it was fitted, and how often each mapping and cell is right."""
+    depth = corrector.loaded.parts.depth
+    read: list[mid_layer.Pairs] = []
+
+    def fitting(kind: str, choices: Sequence[Choice]) -> Callable[[], Awaitable[sites.Cells]]:
+        async def compute() -> sites.Cells:
+            if not read:
+                read.append(await mid_layer.pairs(corrector, questions))
+            return await mid_layer.cells(corrector, questions, read[0], kind, choices)
+
+        return compute
+
+    by_kind = {next(iter(cells)).mapping: mid_layer.repairs(cells) for cells in fixed}
+    linear = fitting(mid_layer.LINEAR, mid_layer.fitted_choices(depth))
+    by_kind[mid_layer.LINEAR] = await _cells(journal, mid_layer.LINEAR, linear, on_done)
+    where = sites.best(by_kind[mid_layer.LINEAR])
+    for kind in mid_layer.NONLINEAR:
+        by_kind[kind] = await _cells(journal, kind, fitting(kind, [where]), on_done)
+    kind = max(by_kind, key=lambda name: sum(by_kind[name][sites.best(by_kind[name])]))
+    choice = sites.best(by_kind[kind])
+    fitted = None
+    if choice.mapping == FITTED:
+        pairs = read[0] if read else await mid_layer.pairs(corrector, questions)
+        fitted = pairs.fitted(corrector, kind, choice, None)
+    return choice, fitted, {name: sites.accuracies(cells) for name, cells in by_kind.items()}
+
+
+async def _replay(corrector: Corrector, profile: Profile, questions: Sequence[GoldQuestion]) -> tuple[Replay, ...]:
+    """About 20 questions that the profile answers right by patching, as it answers them."""
+    deployed = Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+    answers = await deployed.answer_all([q.ask() for q in questions], "deployed")
+    good = [
+        (q, a)
+        for q, a in zip(questions, answers, strict=True)
+        if isinstance(a, Answer) and a.strategy == profile.strategy and exact_match(a.answer, q.accepted)
+    ]
+    step = max(1, len(good) // REPLAYED)
+    return tuple(Replay(q.question, q.hop1, q.hop2, a.answer) for q, a in good[::step][:REPLAYED])
+
+
+def _helps(patched: Sequence[bool], direct: Sequence[bool]) -> bool:
+    return sum(patched) > sum(direct) and mcnemar(patched, direct) < SIGNIFICANT

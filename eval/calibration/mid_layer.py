@@ -1,0 +1,116 @@
+"""The best repair at l* >= 1 without the vocabulary: identity, norm-matched, or a mapping fitted on calibration pairs.
+
+A pair is the state that predicts a bridge's token in hop 1, and the state that the same token has in hop 2 when the
+bridge is written there as text: what a true hidden-state repair would have to bring about. Every cell is scored on
+bridges that its mapping was not fitted on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from correction.corrector import Corrector
+from correction.grid import GridPass
+from correction.mappings import FittedMapping, fit
+from correction.passes import Capture, Pass, Sampling
+from correction.profile import FITTED, Choice
+from correction.prompts import without_full_stop
+from eval.questions import GoldQuestion
+from eval.scoring import exact_match
+
+HALVES = 2
+LINEAR, NONLINEAR = "ridge", ("mlp", "kernel")
+STRENGTH = 1e-2  # of the ridge: there are hardly more pairs than dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """sources: (rows, L, width), layers 1 to L. targets: (rows, L - 1, width), layers 1 to L - 1. Rows are bridge
+    tokens; owner: the question of each. first: (questions, L, width), the states that predict the first tokens."""
+
+    sources: Tensor
+    targets: Tensor
+    owner: Tensor
+    first: Tensor
+
+    def fitted(self, corrector: Corrector, kind: str, choice: Choice, inside: Sequence[int] | None) -> FittedMapping:
+        """A mapping between the choice's layers, fitted on the pairs of these questions."""
+        rows = slice(None) if inside is None else torch.isin(self.owner, torch.tensor(list(inside)))
+        pair = (self.sources[rows, choice.source_layer - 1], self.targets[rows, choice.target_layer - 1])
+        model = corrector.loaded.fingerprint
+        return fit(
+            kind,
+            lambda: [pair],
+            source_model=model,
+            target_model=model,
+            source_layer=choice.source_layer,
+            target_layer=choice.target_layer,
+            strength=STRENGTH,
+        )
+
+
+async def pairs(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Pairs:
+    """Reads every hop 1 with its states at all layers, and hop 2 with the bridge that was read as text."""
+    depth, engine, prompts = corrector.loaded.parts.depth, corrector.engine, corrector.prompts
+    layers = range(1, depth + 1)
+    follow = tuple(Capture(layer, follow=True) for layer in layers)
+    read = Sampling(corrector.max_tokens, 0)
+    given = await asyncio.gather(*(engine.run(Pass(prompts.encode(q.hop1), follow, sampling=read)) for q in questions))
+
+    async def target(question: GoldQuestion, bridge: tuple[int, ...]) -> Tensor:
+        tokens, sites = prompts.encode_blank(question.hop2, len(bridge))
+        spelled = list(tokens)
+        for site, token in zip(sites, bridge, strict=True):
+            spelled[site] = token
+        captures = tuple(Capture(layer, site) for site in sites for layer in range(1, depth))
+        result = await engine.run(Pass(tuple(spelled), captures, sampling=Sampling(0, 0)))
+        return torch.stack([state[0] for state in result.states]).unflatten(0, (len(bridge), depth - 1))
+
+    asked = [number for number, result in enumerate(given) if result.tokens]
+    targets = await asyncio.gather(*(target(questions[n], given[n].tokens) for n in asked))
+    sources = [torch.stack([s[: len(given[n].tokens)] for s in given[n].states], dim=1) for n in asked]
+    owner = torch.tensor([n for n in asked for _ in given[n].tokens])
+    first = torch.stack([torch.stack([state[0] for state in result.states]) for result in given])
+    return Pairs(torch.cat(sources), torch.cat(targets), owner, first)
+
+
+async def cells(
+    corrector: Corrector, questions: Sequence[GoldQuestion], seen: Pairs, kind: str, choices: Sequence[Choice]
+) -> dict[Choice, list[bool]]:
+    """Whether each question is right in each cell, through a mapping fitted on the other half of the bridges."""
+    names = sorted({q.bridge for q in questions})
+    half = np.array([names.index(q.bridge) % HALVES for q in questions])
+    targets = [corrector.prompts.encode_blank(q.hop2) for q in questions]
+    right = {choice: [False] * len(questions) for choice in choices}
+    for choice in choices:
+        for number in range(HALVES):
+            inside, outside = (np.flatnonzero((half == number) == same).tolist() for same in (False, True))
+            request = GridPass(
+                [targets[n][0] for n in outside],
+                [targets[n][1][0] for n in outside],
+                seen.first[outside][:, [choice.source_layer - 1]],
+                [choice.target_layer],
+                seen.fitted(corrector, kind, choice, inside),
+                max_tokens=corrector.max_tokens,
+            )
+            grid = await corrector.engine.grid(request)
+            for n, tokens in zip(outside, grid.tokens[:, 0, 0].tolist(), strict=True):
+                text = without_full_stop(corrector.loaded.decode([token for token in tokens if token >= 0]))
+                right[choice][n] = exact_match(text, questions[n].accepted)
+    return right
+
+
+def repairs(grid: dict[Choice, list[bool]]) -> dict[Choice, list[bool]]:
+    """The cells of a grid with l* >= 1."""
+    return {choice: right for choice, right in grid.items() if choice.target_layer >= 1}
+
+
+def fitted_choices(depth: int) -> list[Choice]:
+    """Every pair with l* >= 1."""
+    return [Choice(source, target, FITTED) for source in range(1, depth + 1) for target in range(1, depth)]

@@ -1,0 +1,89 @@
+"""What every way of answering says to each calibration question: run once, then choices are made on paper.
+
+A way is a strategy with one setting, and no threshold turns away from it; `eval.calibration.choosing` combines ways.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from correction.answers import Answer
+from correction.confidence import Signs
+from correction.corrector import Corrector
+from correction.errors import HopfixError, InvalidInput
+from correction.profile import Choice, Thresholds
+from eval.questions import GoldQuestion
+from eval.scoring import exact_match
+
+NEVER_SURE = 1.1  # a threshold that no probability reaches
+
+
+@dataclass(frozen=True)
+class Said:
+    """One answer: its text, whether it is right, what it showed of itself, and what it cost.
+
+    cost: layer-tokens. tokens: of the bridge.
+    """
+
+    text: str
+    right: bool
+    signs: Signs
+    cost: int
+    tokens: int
+
+
+async def said(corrector: Corrector, questions: Sequence[GoldQuestion], strategy: str) -> list[Said]:
+    """What a strategy says to each question; one that fails says nothing, and is wrong."""
+    answers = await corrector.answer_all([q.ask() for q in questions], strategy)
+    return [_said(corrector, answer, q) for answer, q in zip(answers, questions, strict=True)]
+
+
+def exiting(corrector: Corrector, choice: Choice) -> Corrector:
+    """A corrector that leaves hop 1 at the choice's layer and patches its states, whatever their probability."""
+    return _with(corrector, choice, Thresholds(bridge_tokens=corrector.max_tokens))
+
+
+def weighing(corrector: Corrector, count: int) -> Corrector:
+    """A corrector that weighs the `count` likeliest bridges, however sure hop 1 is."""
+    choice = Choice(corrector.loaded.parts.depth, 0, "vocabulary")
+    thresholds = Thresholds(sure=NEVER_SURE, bridges=count, bridge_tokens=corrector.max_tokens)
+    return _with(corrector, choice, thresholds)
+
+
+def answering(corrector: Corrector, mapping: str, layer: int) -> Corrector:
+    """A corrector that runs hop 1 in full and leaves the last hop at a layer."""
+    choice = Choice(corrector.loaded.parts.depth, 0, mapping)
+    other = _with(corrector, choice, Thresholds(bridge_tokens=corrector.max_tokens))
+    profile = replace(other.used, answer_layer=layer)
+    return Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+
+
+def _with(corrector: Corrector, choice: Choice, thresholds: Thresholds) -> Corrector:
+    profile = replace(corrector.used, choice=choice, thresholds=thresholds, strategy="deployed", answer_layer=None)
+    return Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+
+
+def _said(corrector: Corrector, answer: Answer | HopfixError, question: GoldQuestion) -> Said:
+    if isinstance(answer, HopfixError):
+        return Said("", False, Signs("direct", 0.0), 0, 0)
+    signs = answer.signs or Signs("direct", answer.confidence or 0.0)
+    if not math.isfinite(signs.product):
+        raise InvalidInput(
+            "the model's probabilities are no numbers", hint="load it with --dtype float32 or bfloat16", param="dtype"
+        )
+    tokens = corrector.loaded.tokenizer.tokenize(f" {answer.bridge.text}") if answer.bridge else []
+    right = exact_match(answer.answer, question.accepted)
+    return Said(answer.answer, right, signs, answer.usage.layer_tokens, len(tokens))
+
+
+def to_json(given: Sequence[Said]) -> list[dict[str, Any]]:
+    """Plain data."""
+    return [asdict(one) for one in given]
+
+
+def from_json(given: Sequence[dict[str, Any]]) -> list[Said]:
+    """What `to_json` gave."""
+    return [Said(**{**one, "signs": Signs(**one["signs"])}) for one in given]

@@ -1,0 +1,29 @@
+"""The last line of a calibration: deploy, or use two_step, with what to expect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from correction.profile import Profile
+
+LOSS = 0.01  # deployed may be this much below two_step and still be worth its saving
+
+
+def worth_deploying(evidence: dict[str, Any]) -> bool:
+    """Whether patching corrects about as much as the text pipeline and more than the plain answer, at no more cost."""
+    deployed, two_step, direct = (evidence[name] for name in ("cross_validated", "two_step", "direct"))
+    if deployed <= direct:
+        return False
+    return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= 1.0))
+
+
+def verdict(profile: Profile) -> str:
+    """One line: deploy or use two_step, with expected gain, breakage and cost."""
+    evidence = profile.evidence
+    advice = "deploy" if profile.strategy == "deployed" else "use two_step"
+    return (
+        f"{advice}: {evidence['direct']:.1%} -> {evidence['cross_validated']:.1%} expected on unseen bridges "
+        f"(two_step {evidence['two_step']:.1%}), "
+        f"{evidence['broken']} of {evidence['direct_right']} right answers broken, "
+        f"{evidence['cost']:.2f} times the computing of two_step where that is right"
+    )
