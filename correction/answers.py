@@ -60,7 +60,7 @@ class Answer:
     """The answer object of the design, section 7. `corrected`: the text came from a patched pass.
 
     confidence: the probability that the answer is right, calibrated where the profile says how. bridge: of a chain the
-    first one; where several were weighed, the one behind the answer, with all of them as its alternatives.
+    last one; where several were weighed, the one behind the answer, with all of them as its alternatives.
     """
 
     answer: str

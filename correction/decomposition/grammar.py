@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from correction.decomposition.descriptions import Description, descriptions
-from correction.decomposition.lexicon import AUXILIARIES, PREPOSITIONS, VERBS, WH, bare
+from correction.decomposition.lexicon import AUXILIARIES, BRIDGES, PREPOSITIONS, VERBS, WH, bare
 from correction.decomposition.sentences import split_clauses
 from correction.questions import BLANK, Hops
 
@@ -37,6 +37,14 @@ _FRONTED = re.compile(r"^(in|for|at|on|of|from|to|within|about|as for|regarding|
 
 _STAND_IN = "Xyzzyx"  # a name for a bridge that is not known yet
 _MOST_HOPS = 4
+# The noun that a description is of: "The {home city} of Roche is", "The {country} where {} lies is".
+_HEAD = re.compile(r"^(?:The|An?) ((?:[\w-]+ )*?[\w-]+)(?= (?:of|that|where|who|which|whose|in|behind|from)\b)", re.I)
+# What is left asks for something of the bridge's own: "The currency of {} is", "In which country is {}?".
+_STILL_ASKS = re.compile(
+    r"^(?:The (?!name )[\w -]+ (?:of|in|that|where|which) .*\{\}.* is"
+    r"|.*\b(?:what|which|who|where|when)\b [^{]*\w{3}[^{]*\{\}.*\?)$",
+    re.I,
+)
 
 
 def split_question(question: str) -> Hops | None:
@@ -50,10 +58,21 @@ def split_question(question: str) -> Hops | None:
     chain = [hops.hop1, hops.hop2]
     while len(chain) < _MOST_HOPS:
         outer = _split(chain[-1].replace(BLANK, _STAND_IN))
-        if outer is None or outer.hop1.count(_STAND_IN) != 1 or _STAND_IN in outer.hop2:
+        if outer is None or not _leads_on(chain[-2], outer):
             break
         chain[-1:] = [outer.hop1.replace(_STAND_IN, BLANK), outer.hop2]
     return Hops(*chain)
+
+
+def _leads_on(inner: str, outer: Hops) -> bool:
+    """Whether the outer description names a further bridge; stricter than for hop 1: it is found in what is left."""
+    heads = (_HEAD.match(inner), _HEAD.match(outer.hop1))
+    return (
+        outer.hop1.count(_STAND_IN) == 1
+        and _STAND_IN not in outer.hop2
+        and all(head is not None and head.group(1).lower() in BRIDGES for head in heads)
+        and _STILL_ASKS.match(outer.hop2) is not None
+    )
 
 
 def _split(question: str) -> Hops | None:

@@ -126,3 +126,12 @@ def name_mask(words: list[str]) -> list[bool]:
         if closes:
             quoted = False
     return mask
+
+
+# What may itself be a bridge in a chain: people, places and organisations that a question can go on from.
+BRIDGES = frozenset(
+    "country nation state homeland birth-country city town village birthplace hometown continent island region "
+    "company maker manufacturer firm brand producer organisation organization university school team club band "
+    "author writer director filmmaker artist painter sculptor creator composer singer inventor founder person "
+    "man woman husband wife spouse father mother son daughter brother sister king queen president leader".split()
+) | {"home city", "home town", "native country", "birth country", "country of birth", "city of birth", "place of birth"}

@@ -25,7 +25,6 @@ from correction.memory import out_of_memory
 from correction.models import LoadedModel
 from correction.passes import Alternative, Pass, PassResult, check_pass
 
-
 MOST_PASSED_OVER = 4  # batches that the oldest pass lets others go first
 
 

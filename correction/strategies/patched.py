@@ -33,7 +33,7 @@ async def by_choice(
     """With `span` a placeholder and state for each token of a bridge, else one: a single state predicts one token."""
     mapping = profile.mapping(choice)
     reading = await asking.read(hops.hop1, "hop1", choice.source_layer)
-    first, probability, said = reading, reading.probability, [HopResult(hops.hop1, reading.text)]
+    probability, said = reading.probability, [HopResult(hops.hop1, reading.text)]
     for number, hop in enumerate(hops.chain[1:], start=2):
         assert reading.states is not None
         # No bridge at all still has the state that predicts one.
@@ -49,7 +49,7 @@ async def by_choice(
         result.text,
         strategy,
         corrected=True,
-        bridge=first.bridge,
+        bridge=reading.bridge,
         hops=(*said, HopResult(hops.chain[-1], result.text)),
         patch=choice,
         confidence=probability * result.probability,

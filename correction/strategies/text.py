@@ -46,7 +46,7 @@ async def text_from(asking: Asking, profile: Profile, hops: Hops, first: Reading
     return Answer(
         result.text,
         "two_step",
-        bridge=first.bridge,
+        bridge=bridge.bridge,
         hops=(*said, HopResult(last, result.text)),
         confidence=profile.confidence.of(signs),
         signs=signs,

@@ -21,6 +21,7 @@ from eval.calibration.observations import Said
 from eval.statistics import auroc
 
 FOLDS = 5
+FEWEST_FOR_EXITS = 300  # questions: among fewer, a loss of a point could go unseen (rule of three)
 TOLERATED = 0.0025  # of the questions may be lost to the best setting's for the sake of cost
 BLURRED = 0.015  # of the AUROC may be lost
 WORTH = 0.01  # of a right answer: what may be spent at the cost of a two_step
@@ -109,15 +110,31 @@ def choose(ways: Ways, rows: Rows | None = None) -> Setting:
     """The cheapest setting that is about as good as the best, on the questions of these rows."""
     chosen = np.arange(len(ways)) if rows is None else rows
     scored = _Scores(ways, chosen)
-    first = _cheapest(ways, [scored.best(way) for way in ways.exits], chosen)
-    first = replace(first, exit=min(1.0, first.exit + MARGIN) if first.layer < ways.depth else 0.0)
+    early = len(chosen) >= FEWEST_FOR_EXITS
+    first = _cheapest(ways, [scored.best(way) for way in ways.exits if early or way[0] == ways.depth], chosen)
+    if first.layer < ways.depth:
+        careful = replace(first, exit=min(1.0, first.exit + MARGIN))
+        first = _cheaper(ways, careful, scored.best((ways.depth, first.mapping)), chosen)
     later = [
         replace(first, answer_layer=layer, answer=threshold)
         for (layer, mapping), threshold in product(ways.answers, EXITS)
-        if mapping == first.mapping
+        if early and mapping == first.mapping
     ]
     second = _cheapest(ways, [first, *later], chosen)
-    return replace(second, answer=min(1.0, second.answer + MARGIN)) if second.answer_layer else second
+    if second.answer_layer is None:
+        return second
+    return _cheaper(ways, replace(second, answer=min(1.0, second.answer + MARGIN)), first, chosen)
+
+
+def _cheaper(ways: Ways, one: Setting, other: Setting, rows: Rows) -> Setting:
+    """A margin can eat up what an early exit saves: then it is not worth having."""
+    costs = [_cost(ways, setting, rows) for setting in (one, other)]
+    return one if costs[0] < costs[1] else other
+
+
+def _cost(ways: Ways, setting: Setting, rows: Rows) -> float:
+    said = ways.says(setting)
+    return ways.cost([said[row][1] for row in rows], rows)
 
 
 def _cheapest(ways: Ways, settings: Sequence[Setting], rows: Rows) -> Setting:

@@ -11,7 +11,7 @@ from eval.calibration.verdict import verdict
 from eval.pictures import layer_curves, layer_heatmap
 from eval.tables import markdown_table
 
-FEW = 200  # questions below which the report says what cannot be known
+FEW = 300  # questions below which the report says what cannot be known
 
 
 def write_report(folder: Path, profile: Profile) -> None:
@@ -98,7 +98,7 @@ def _doubts(evidence: dict[str, Any]) -> list[str]:
     if evidence["questions"] < FEW:
         said.append(
             f"With {evidence['questions']} questions a loss of {100 * 3 / evidence['questions']:.1f} points could go "
-            "unnoticed (rule of three), and thresholds are rough: calibrate on some hundred questions if you can."
+            "unnoticed (rule of three), so no hop is left early, and thresholds are rough: give 300 questions or more."
         )
     wrong = evidence["questions"] - round(evidence["cross_validated"] * evidence["questions"])
     if wrong < 10:

@@ -6,7 +6,8 @@ from typing import Any
 
 from correction.profile import Profile
 
-LOSS = 0.01  # deployed may be this much below two_step and still be worth its saving
+LOSS = 0.01  # deployed may be this much below two_step and still be worth it
+MOST_COST = 1.1  # of two_step's, unless it answers more
 
 
 def worth_deploying(evidence: dict[str, Any]) -> bool:
@@ -14,7 +15,7 @@ def worth_deploying(evidence: dict[str, Any]) -> bool:
     deployed, two_step, direct = (evidence[name] for name in ("cross_validated", "two_step", "direct"))
     if deployed <= direct:
         return False
-    return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= 1.0))
+    return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= MOST_COST))
 
 
 def verdict(profile: Profile) -> str:

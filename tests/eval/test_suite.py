@@ -163,4 +163,14 @@ def test_longer_chains_lead_from_object_to_object() -> None:
     for question in asked:
         assert question.answer in objects
         assert question.hop2.count("{}") == question.hop3.count("{}") == 1
+    split = [split_question(q.question) for q in asked]
+    read = sum(h is not None and len(h.chain) == len(q.ask().hops.chain) for h, q in zip(split, asked, strict=True))
+    assert read >= 0.85 * len(asked), "most are read from the question, too"
     assert not {q.bridge for q in asked} & {q.bridge for q in demo_suite()["calibration"] if q.bridge}
+
+
+def test_no_two_hop_question_is_split_further() -> None:
+    for name in ("test", "keep"):
+        for question in demo_suite()[name]:
+            read = split_question(question.question)
+            assert read is None or len(read.chain) == 2, question.question

@@ -66,13 +66,15 @@ def profile(demo: LoadedModel, folder: Path) -> Profile:
 def test_the_profile_deploys_and_says_what_to_expect(profile: Profile, demo: LoadedModel) -> None:
     assert profile.strategy == "deployed"
     assert (profile.choice.target_layer, profile.choice.mapping) in ((0, "vocabulary"), (0, "hard_token"))
+    assert profile.choice.source_layer == demo.parts.depth, "too few questions to leave a hop early"
+    assert profile.answer_layer is None
     assert profile.mid_layer.target_layer >= 1
     assert profile.back_patched.source_layer > profile.back_patched.target_layer
     assert not profile.back_patching
     assert 15 <= len(profile.replay) <= 20
     evidence = profile.evidence
     assert evidence["two_step"] - 0.05 <= evidence["cross_validated"] <= 1
-    assert evidence["cost"] < 1
+    assert 0.9 <= evidence["cost"] <= 1.5
     assert len(evidence["identity_grid"]) == demo.parts.depth**2
     assert set(profile.confidence.routes) >= {"full", "two_step", "direct", "kept"}
     assert verdict(profile).startswith("deploy: ")

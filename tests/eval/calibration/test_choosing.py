@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from correction.confidence import Route, Signs
-from eval.calibration.choosing import MARGIN, WORTH, Setting, Ways, _Scores, choose, folds
+from eval.calibration.choosing import FEWEST_FOR_EXITS, MARGIN, WORTH, Setting, Ways, _Scores, choose, folds
 from eval.calibration.observations import Said
 
-COUNT = 400
+COUNT = 800
 
 
 def say(right: bool, route: Route, bridge: float, cost: int, answer: float = 0.9) -> Said:
@@ -48,6 +48,14 @@ def test_the_cheapest_of_equals_is_chosen() -> None:
     setting = choose(observed)
     assert (setting.layer, setting.sure, setting.answer_layer) == (1, 0.0, None)
     assert [cost for _, cost in observed.says(setting)] == [60.0] * COUNT
+
+
+def test_few_questions_leave_no_hop_early() -> None:
+    """One in a hundred lost would hardly show among them."""
+    few = FEWEST_FOR_EXITS - 1
+    observed = ways([(True, 0.95)] * few, [(True, 0.99)] * few, [True] * few, [(True, 0.95)] * few)
+    setting = choose(observed)
+    assert (setting.layer, setting.answer_layer) == (2, None)
 
 
 def test_an_early_layer_that_errs_in_doubt_gets_a_threshold() -> None:
