@@ -49,6 +49,10 @@ class Corrector:
         self.prompts = Prompts.of(loaded.tokenizer, self.used.placeholder)
         self.max_tokens = max_tokens
 
+    def using(self, profile: Profile) -> Corrector:
+        """The same model and engine with another profile."""
+        return Corrector(self.loaded, self.engine, profile, max_tokens=self.max_tokens)
+
     async def answer(
         self,
         question: Question,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from transformers.cache_utils import DynamicLayer
 
 from correction.architecture import Blocks
 from correction.errors import UnsupportedModel
-from correction.hooks import Arguments, skipping, visiting
+from correction.hooks import Arguments, returns_tuple, skipping, visiting
 
 # What a block is told about places: dimensions of queries and of keys, counted from the last.
 PLACED = {"attention_mask": (-2, -1), "alibi": (None, -1)}
@@ -64,26 +63,21 @@ class Trunk:
         real = torch.tensor([[0] * n + [1] * (columns + max_tokens - n) for n in shifts], device=device)
         places = (real.cumsum(-1) - 1).clamp_min(0)
         states: list[Tensor] = []
-        returned: list[Any] = []
 
         def keep(hidden: Tensor) -> Tensor:
             states.append(hidden[:, -tail:].clone())
             return hidden
 
         cache = DynamicCache()
-        form = parts.blocks[0].register_forward_hook(lambda block, given, output: returned.append(type(output)))
-        try:
-            with visiting(parts, dict.fromkeys(range(parts.depth + 1), keep)):
-                model(
-                    input_ids=tokens,
-                    attention_mask=real[:, :columns],
-                    position_ids=places[:, :columns],
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-        finally:
-            form.remove()
+        with visiting(parts, dict.fromkeys(range(parts.depth + 1), keep)):
+            model(
+                input_ids=tokens,
+                attention_mask=real[:, :columns],
+                position_ids=places[:, :columns],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         trunk = cls(
             model,
             parts,
@@ -95,7 +89,7 @@ class Trunk:
             states,
             *_key_values(cache, parts.depth),
             [],
-            issubclass(returned[0], tuple),
+            returns_tuple(model, parts),
         )
         trunk.places = trunk._ask_places(pad)
         return trunk

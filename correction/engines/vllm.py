@@ -66,8 +66,8 @@ class VLLMEngine:
             raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
         if request.captures:
             raise InvalidInput("the engine 'vllm' cannot read hidden states", hint="use the engine hf or hf+vllm")
-        if request.exit is not None:
-            raise InvalidInput("the engine 'vllm' cannot exit early", hint="use the engine hf or hf+vllm")
+        if request.exit is not None or request.lens is not None:
+            raise InvalidInput("the engine 'vllm' has no exits or lenses", hint="use the engine hf or hf+vllm")
         if self._engine is None or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
         task = asyncio.create_task(self._generate(request))

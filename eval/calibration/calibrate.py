@@ -95,7 +95,8 @@ async def calibrate(
     setting = choose(observed)
     decided = decide(observed, setting, hops, direct, two_step, alone)
 
-    few = hops[:: -(-len(hops) // SWEPT)]
+    spread = slice(None, None, -(-len(hops) // SWEPT))
+    few = hops[spread]
     names = sites.suitable(corrector, few)
     grids = {
         name: await _cells(
@@ -132,7 +133,7 @@ async def calibrate(
         patched=patched,
         mid_layer=middle,
         back_patched=back_patched,
-        back_patching=_helps(back[back_patched], [one.right for one in direct[:: -(-len(hops) // SWEPT)]]),
+        back_patching=_helps(back[back_patched], [one.right for one in direct[spread]]),
         answer_layer=setting.answer_layer,
         thresholds=Thresholds(
             setting.exit, setting.answer, setting.sure, decided.select, setting.bridges, bridge_tokens=longest
@@ -198,8 +199,7 @@ async def _middle(
 
 async def _replay(corrector: Corrector, profile: Profile, questions: Sequence[GoldQuestion]) -> tuple[Replay, ...]:
     """About 20 questions that the profile answers right by patching, as it answers them."""
-    deployed = Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
-    answers = await deployed.answer_all([q.ask() for q in questions], "deployed")
+    answers = await corrector.using(profile).answer_all([q.ask() for q in questions], "deployed")
     good = [
         (q, a)
         for q, a in zip(questions, answers, strict=True)

@@ -25,9 +25,7 @@ FEWEST_FOR_EXITS = 300  # questions: among fewer, a loss of a point could go uns
 TOLERATED = 0.0025  # of the questions may be lost to the best setting's for the sake of cost
 BLURRED = 0.015  # of the AUROC may be lost
 WORTH = 0.01  # of a right answer: what may be spent at the cost of a two_step
-MARGIN = (
-    0.05  # how far the profile's thresholds of early exits are above the chosen ones, which fit a little too boldly
-)
+MARGIN = 0.05  # added to the chosen thresholds of early exits, which fit what was seen a little too boldly
 EXITS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 SURES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 

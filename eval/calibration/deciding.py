@@ -130,9 +130,9 @@ def _answers(seen: _Seen, setting: Setting, confidence: Confidence, select: floa
 
 def _select(seen: _Seen, setting: Setting, confidence: Confidence, rows: Rows) -> float:
     """The threshold with the most right answers; of equals the lowest, which asks least often."""
-    right = {
-        select: sum(answers[row][0] for row in rows)
-        for select in SELECTS
-        if (answers := _answers(seen, setting, confidence, select))
-    }
-    return max(SELECTS, key=lambda select: (right[select], -select))
+
+    def right(select: float) -> int:
+        answers = _answers(seen, setting, confidence, select)
+        return sum(answers[row][0] for row in rows)
+
+    return max(SELECTS, key=lambda select: (right(select), -select))

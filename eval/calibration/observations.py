@@ -55,15 +55,14 @@ def weighing(corrector: Corrector, count: int) -> Corrector:
 
 def answering(corrector: Corrector, mapping: str, layer: int) -> Corrector:
     """A corrector that runs hop 1 in full and leaves the last hop at a layer."""
-    choice = Choice(corrector.loaded.parts.depth, 0, mapping)
-    other = _with(corrector, choice, Thresholds(bridge_tokens=corrector.max_tokens))
-    profile = replace(other.used, answer_layer=layer)
-    return Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+    full = exiting(corrector, Choice(corrector.loaded.parts.depth, 0, mapping))
+    return corrector.using(replace(full.used, answer_layer=layer))
 
 
 def _with(corrector: Corrector, choice: Choice, thresholds: Thresholds) -> Corrector:
-    profile = replace(corrector.used, choice=choice, thresholds=thresholds, strategy="deployed", answer_layer=None)
-    return Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+    return corrector.using(
+        replace(corrector.used, choice=choice, thresholds=thresholds, strategy="deployed", answer_layer=None)
+    )
 
 
 def _said(corrector: Corrector, answer: Answer | HopfixError, question: GoldQuestion) -> Said:

@@ -34,8 +34,7 @@ async def identity_cells(corrector: Corrector, questions: Sequence[GoldQuestion]
 
 def holding(corrector: Corrector, placeholder: str) -> Corrector:
     """The corrector with another placeholder."""
-    profile = replace(corrector.used, placeholder=placeholder)
-    return Corrector(corrector.loaded, corrector.engine, profile, max_tokens=corrector.max_tokens)
+    return corrector.using(replace(corrector.used, placeholder=placeholder))
 
 
 def suitable(corrector: Corrector, questions: Sequence[GoldQuestion]) -> list[str]:
