@@ -186,7 +186,7 @@ def test_the_stop_rule_is_that_of_the_model(vllm, hf, runner, prompts, monkeypat
 @pytest.mark.vllm
 def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts):
     async def cancel() -> tuple[int, str]:
-        unfinished = vllm._engine.output_processor.get_num_unfinished_requests
+        unfinished = vllm._backend._engine.output_processor.get_num_unfinished_requests
         task = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
         while not unfinished():  # noqa: ASYNC110
             await asyncio.sleep(0)
