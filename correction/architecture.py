@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -75,12 +74,14 @@ class Blocks:
         assert isinstance(logits, Tensor)
         return logits if self.logit_cap is None else self.logit_cap * torch.tanh(logits / self.logit_cap)
 
-    @torch.inference_mode()
-    def embed(self, tokens: Sequence[int]) -> Tensor:
-        """What the embedding gives for these tokens, (tokens, width), scaling included."""
-        found = self.embedding.forward(torch.tensor(tokens, device=next(self.embedding.parameters()).device))
-        assert isinstance(found, Tensor)
-        return found
+    def lookup(self, tokens: Tensor) -> Tensor:
+        """What the embedding gives for these tokens, (rows,) -> (rows, width), scaling included."""
+        return self.embeddings()[tokens]
+
+    def mix(self, probabilities: Tensor) -> Tensor:
+        """The expected embedding of a token drawn with these probabilities, (rows, vocabulary) -> (rows, width)."""
+        table = self.embeddings()
+        return probabilities.to(table) @ table
 
     def embeddings(self) -> Tensor:
         """What the embedding gives for every token of the vocabulary, (vocabulary, width), scaling included."""

@@ -10,11 +10,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from correction.answers import Bridge, Usage
 from correction.engines.base import Engine
-from correction.mappings import EMBEDDED, Mapping
+from correction.mappings import TOKEN, Mapping
 from correction.models import LoadedModel
 from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Sampling
 from correction.prompts import Prompts, without_full_stop
@@ -123,7 +124,7 @@ class Asking:
 
     def spelled(self, hop: str, bridge: Sequence[int]) -> Prompt:
         """The hop with the embeddings of these tokens written over its placeholders: a one-hot vocabulary patch."""
-        return self.blank(hop, self.loaded.parts.embed(bridge), 0, EMBEDDED)
+        return self.blank(hop, torch.tensor(bridge).unsqueeze(-1), 0, TOKEN)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Generated tokens as an answer shows them."""

@@ -218,7 +218,7 @@ class _Sites:
             positions = torch.tensor([position for _, position, _ in sites], device=hidden.device)
             source = torch.stack([state for _, _, state in sites])
             check_finite(source)
-            source = source.to(hidden)
+            source = source.to(hidden.device, hidden.dtype if source.is_floating_point() else None)
             hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden)
             for row, _, _ in sites:
                 self.rows[row].patched += 1

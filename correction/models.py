@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,6 +31,7 @@ from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
 from correction.passes import ModelShape
 
 DEMO = "demo"
+_NEEDED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]  # of a hub repository, for another process
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -125,9 +130,17 @@ def resolve_dtype(dtype: str) -> torch.dtype | str:
 
 
 def load_model(
-    name: str = DEMO, *, device: str = "auto", dtype: str = "auto", trust_remote_code: bool = False
+    name: str = DEMO,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    trust_remote_code: bool = False,
+    weights: bool = True,
 ) -> LoadedModel:
     """Loads a folder, a hub id, or the bundled model (`demo`). The device `balanced` is all GPUs together.
+
+    Without `weights` the model's parts are on the meta device and take no memory: enough to ask another process that
+    has the weights, which `device` then says nothing about.
 
     Raises `ModelNotFound`, `UnsupportedModel` (no language model, no fast tokenizer, no block stack) or `InvalidInput`
     (device, dtype).
@@ -153,6 +166,10 @@ def load_model(
         raise ModelNotFound(f"cannot load the tokenizer of {name!r}", hint=_first_line(error), param="model") from error
     if not tokenizer.is_fast:
         raise UnsupportedModel(f"{name!r} has no fast tokenizer", hint="a tokenizer.json gives the character offsets")
+    if not weights:
+        skeleton = _skeleton(kind, path, config, torch_dtype)
+        folder = path if Path(path).is_dir() else snapshot_download(path, allow_patterns=_NEEDED)
+        return LoadedModel(name, Path(folder), skeleton, tokenizer, Blocks.of(skeleton))
     try:
         model = kind.from_pretrained(
             path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code, **spread
@@ -161,6 +178,16 @@ def load_model(
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
     model = model.eval() if spread else model.to(resolve_device(device)).eval()
     return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
+
+
+def _skeleton(kind: Any, path: str, config: Any, dtype: torch.dtype | str) -> PreTrainedModel:
+    """The model with its parts in place and no memory behind them."""
+    chosen = dtype if isinstance(dtype, torch.dtype) else getattr(config, "dtype", None) or torch.float32
+    with torch.device("meta"):
+        model: PreTrainedModel = kind.from_config(config, dtype=chosen)
+    with suppress(OSError):  # a model need not have the file
+        model.generation_config = GenerationConfig.from_pretrained(path)
+    return model.eval()
 
 
 def _spread(device: str) -> dict[str, str]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, PromptTooLong
-from correction.mappings import IDENTITY, Mapping
+from correction.mappings import IDENTITY, TOKEN, Mapping
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Capture:
 class Patch:
     """Overwrite the hidden state at (layer, position) with `mapping(state)`; `state` has shape (source width,).
 
+    The mapping `TOKEN` takes a token's id instead, int64 of shape (1,).
     `origin` holds the parts of the model that the state comes from; None is the model that it is written into.
     """
 
@@ -181,9 +183,17 @@ def _check_exit(layer: int, sites: list[int], depth: int) -> None:
         )
 
 
+def _check_token(state: Tensor, shape: ModelShape) -> None:
+    if state.shape != (1,) or state.dtype != torch.long or not 0 <= int(state) < shape.vocabulary:
+        raise InvalidInput("the mapping 'token' takes the id of a token of the model", param="state")
+
+
 def check_width(patch: Patch, shape: ModelShape) -> None:
     """Raises `InvalidInput` unless the patch's mapping takes its state to the width of the model's states."""
     given = tuple(patch.state.shape)
+    if patch.mapping is TOKEN:
+        _check_token(patch.state, shape)
+        return
     source, target = patch.mapping.widths or (shape.width, shape.width)
     if patch.mapping.widths is None and patch.mapping.embeds and patch.origin is not None:
         source = next(patch.origin.embedding.parameters()).shape[1]

@@ -12,15 +12,15 @@ from correction.mappings.chain import Chain, check_fitted_for, parts_of
 from correction.mappings.files import SUFFIX, load_mapping, save_mapping
 from correction.mappings.fit import fit
 from correction.mappings.fitted import Fitted, FittedMapping
-from correction.mappings.fixed import EMBEDDED, IDENTITY, MAPPINGS, HardToken, Identity, NormMatched, Vocabulary
+from correction.mappings.fixed import IDENTITY, MAPPINGS, TOKEN, HardToken, Identity, NormMatched, Vocabulary
 from correction.mappings.kernel import Kernel
 from correction.mappings.mlp import MLP
 
 __all__ = [
-    "EMBEDDED",
     "IDENTITY",
     "MAPPINGS",
     "MLP",
+    "TOKEN",
     "Affine",
     "Chain",
     "Fitted",

@@ -43,8 +43,7 @@ class Vocabulary:
     embeds = True
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-        table = parts.embeddings()
-        return origin.predict(source).float().softmax(-1).to(table) @ table
+        return parts.mix(origin.predict(source).float().softmax(-1))
 
 
 class HardToken:
@@ -55,19 +54,19 @@ class HardToken:
     embeds = True
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-        return parts.embeddings()[origin.predict(source).argmax(-1)]
+        return parts.lookup(origin.predict(source).argmax(-1))
 
 
-class Embedded:
-    """The state as it is, an embedding: written where embeddings are, whatever an architecture adds to them there."""
+class Token:
+    """The embedding of a token that is given by its id, shape (1,): a one-hot vocabulary patch of a chosen token."""
 
-    name = "embedded"
+    name = "token"
     widths: tuple[int, int] | None = None
     embeds = True
 
     def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-        return source
+        return parts.lookup(source.squeeze(-1))
 
 
-IDENTITY, EMBEDDED = Identity(), Embedded()  # the second is for states that are embeddings: nothing asks for it by name
+IDENTITY, TOKEN = Identity(), Token()  # the second takes no hidden state: nothing asks for it by name
 MAPPINGS: dict[str, Mapping] = {m.name: m for m in (IDENTITY, NormMatched(), ADDED, Vocabulary(), HardToken())}

@@ -10,7 +10,7 @@ from transformers import LlamaConfig, PreTrainedModel
 from correction.architecture import Blocks
 from correction.errors import PatchNotApplied, UnsupportedModel
 from correction.forward import Row, generate
-from correction.mappings import mapping_named
+from correction.mappings import TOKEN, mapping_named
 from correction.passes import Capture, Pass, Patch, Sampling
 
 PROMPTS = [(5, 6, 7, 8, 9), (11, 12, 13), (20, 21, 22, 23, 24, 25, 26, 27, 28)]
@@ -96,15 +96,9 @@ def test_a_patch_equals_a_hook_written_by_hand(random_model: PreTrainedModel) ->
 def test_a_one_hot_embedding_at_layer_0_equals_writing_the_token(random_model: PreTrainedModel, token: int) -> None:
     """Whatever an architecture does to its embeddings: scale (Gemma), add positions (GPT-2, OPT)."""
 
-    class OneHot:
-        name, widths, embeds = "one_hot", None, True
-
-        def __call__(self, source: Tensor, target: Tensor, origin: Blocks, parts: Blocks) -> Tensor:
-            return parts.embeddings()[torch.tensor([token])]
-
     prompt = PROMPTS[0]
     written = (*prompt[:2], token, *prompt[3:])
-    (patched,) = run(random_model, Pass(prompt, patches=(Patch(0, 2, torch.zeros(32), OneHot()),), sampling=ALL))
+    (patched,) = run(random_model, Pass(prompt, patches=(Patch(0, 2, torch.tensor([token]), TOKEN),), sampling=ALL))
     torch.testing.assert_close(
         distribution(patched), plain_logits(random_model, written).softmax(-1), atol=1e-6, rtol=1e-5
     )

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from correction.corrector import Corrector
 from correction.engines import HFEngine
@@ -73,3 +74,12 @@ def test_every_line_break_stops(demo: LoadedModel) -> None:
     breaking = {token for token, piece in pieces.items() if "\n" in piece}
     assert breaking
     assert demo.stop_tokens == breaking | {demo.tokenizer.eos_token_id}
+
+
+def test_without_weights_it_is_the_same_model_to_those_who_only_ask(demo: LoadedModel) -> None:
+    skeleton = load_model("demo", weights=False)
+    assert all(parameter.is_meta for parameter in skeleton.model.parameters())
+    for name in ("context", "shape", "stop_tokens", "fingerprint", "folder"):
+        assert getattr(skeleton, name) == getattr(demo, name)
+    assert skeleton.model.dtype == demo.model.dtype
+    assert load_model("demo", weights=False, dtype="bfloat16").model.dtype == torch.bfloat16

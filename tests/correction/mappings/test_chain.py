@@ -26,16 +26,15 @@ def affine(
 class Model:
     """Parts that note that their head was read."""
 
-    def __init__(self, width: int) -> None:
-        self.table = torch.eye(width)
+    def __init__(self) -> None:
         self.read = False
 
     def predict(self, states: torch.Tensor) -> torch.Tensor:
         self.read = True
         return states
 
-    def embeddings(self) -> torch.Tensor:
-        return self.table
+    def mix(self, probabilities: torch.Tensor) -> torch.Tensor:
+        return probabilities
 
 
 def test_parts_apply_from_left_to_right() -> None:
@@ -65,7 +64,7 @@ def test_norm_matched_last_gives_the_length_of_the_replaced_state() -> None:
 @pytest.mark.parametrize(("target", "reads"), [("A", "source"), ("B", "target")])
 def test_the_head_that_is_read_is_of_the_model_that_the_state_is_in(target: str, reads: str) -> None:
     """A mapping fitted across models carries the state to the target; one fitted within the source does not."""
-    models = {"source": Model(4), "target": Model(4)}
+    models = {"source": Model(), "target": Model()}
     chain = Chain((affine("A", target), VOCABULARY))
     chain(torch.randn(5, 4), torch.zeros(5, 4), *models.values())  # type: ignore[call-arg]
     assert [name for name, model in models.items() if model.read] == [reads]

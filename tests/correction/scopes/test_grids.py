@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,10 +85,12 @@ def test_one_patchscope_and_a_grid_of_it(look: Look) -> None:
     one = look("patchscope", HOP1, layers=[6], **fields)
     assert one.cells[0][0].text == "rand"  # type: ignore[union-attr]
     assert one.columns.labels[:2] == ("text", "choice 1")
-    assert (
-        look("patchscope", HOP1, layers=[5, 6], **fields).cells[1][0]
-        == look("multi-hop", HOP1, **{**fields, "layers": [6]}).cells[0][0]
-    )
+    of_two = look("patchscope", HOP1, layers=[5, 6], **fields).cells[1][0]
+    alone = look("multi-hop", HOP1, **{**fields, "layers": [6]}).cells[0][0]
+    assert of_two is not None
+    assert alone is not None
+    assert of_two.value == pytest.approx(alone.value, abs=1e-6)  # a batch of two rounds differently on some processors
+    assert replace(of_two, value=alone.value) == alone
     placed = look("patchscope", HOP1, **{**fields, "target": "The currency of x is"}, layers=[6], target_position=4)
     assert placed.cells == one.cells
 
