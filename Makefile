@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers benchmarks check format facts model profile tables proof wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks check format facts model profile tables proof wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -32,6 +32,13 @@ test-vllm:
 vllm: $(VENV_VLLM)/.installed
 
 peers: $(VENV_PEERS)/.installed
+
+# For the test of replicas, which is skipped without it. Left alone where it is there, root or apt-get is not.
+nginx:
+	@if PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v nginx >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends nginx >/dev/null; \
+	else echo "nginx is not installed and this is not root with apt-get: the test of replicas will be skipped"; fi
 
 check: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

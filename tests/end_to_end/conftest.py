@@ -102,6 +102,12 @@ def run_hopfix() -> Any:
     return hopfix
 
 
+@pytest.fixture(scope="session")
+def launch() -> Any:
+    """`start`, for fixtures that end their servers themselves."""
+    return start
+
+
 @pytest.fixture
 def start_server(tmp_path: Path) -> Any:
     """Starts servers that a test stops itself; what is left running is killed."""
