@@ -1,4 +1,4 @@
-"""Engines: what runs passes. `hf` is the custom forward, `vllm` the fallback for unpatched passes, `hf+vllm` both."""
+"""Engines: what runs passes. `hf` is the custom forward, `vllm` is vLLM, `hf+vllm` both."""
 
 from correction.engines.base import Engine
 from correction.engines.hf import HFEngine

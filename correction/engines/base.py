@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -13,11 +13,31 @@ from correction.passes import Pass, PassResult
 
 
 class Engine(Protocol):
-    """Runs passes; what arrives together is batched inside. Cancelling the call abandons the pass."""
+    """Runs passes; what arrives together is batched inside. Cancelling the call abandons the pass.
+
+    restarts: how often what it runs on died and was started again. standins: how many passes another engine ran in its
+    place, by reason.
+    """
 
     name: str
     can_patch: bool
     context: int
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong now, in words for an operator."""
+        ...
+
+    @property
+    def down(self) -> bool:
+        """Whether the trouble keeps it from running passes; another try may help."""
+        ...
+
+    @property
+    def restarts(self) -> int: ...
+
+    @property
+    def standins(self) -> Mapping[str, int]: ...
 
     async def start(self) -> None:
         """Makes the engine ready; raises `EngineUnavailable` if it cannot be."""

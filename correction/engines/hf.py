@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 import torch
 
@@ -44,6 +45,10 @@ class HFEngine:
 
     name = "hf"
     can_patch = True
+    trouble: str | None = None  # it runs in this process: while that lives, it answers
+    down = False
+    restarts = 0
+    standins: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, loaded: LoadedModel, *, max_rows: int = 64, max_tokens: int = 16384) -> None:
         self.loaded = loaded

@@ -1,16 +1,18 @@
 """Two engines as one: vLLM runs the plain passes, the custom forward those that read or overwrite hidden states.
 
-The custom forward can run any pass, so it also stands in for vLLM when that fails. Each result names the engine that
-gave it; only the result does, since which engine it will be is not known before the pass has run.
+The custom forward can run any pass, so it also stands in for vLLM when that is down, slow, or refuses. Each result
+names the engine that gave it; only the result does, since which engine it will be is not known before the pass has run.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from correction.engines.base import Engine
-from correction.errors import EngineUnavailable
+from correction.errors import EngineUnavailable, InvalidInput
 from correction.grid import Grid, GridPass
 from correction.passes import Pass, PassResult
 
@@ -18,17 +20,37 @@ logger = logging.getLogger(__name__)
 
 
 class SplitEngine:
-    """Plain passes that fit into its context go to `vllm`, all others to `hf`, which has the same model."""
+    """Plain passes that fit into its context go to `vllm`, all others to `hf`, which has the same model.
+
+    A pass on vLLM may take `deadline` seconds. `standins` counts what the custom forward ran in its place: "down" (it
+    has trouble and says so), "slow", "failed" (it could not finish a pass, or take one), "refused".
+    """
 
     name = "hf+vllm"
     can_patch = True
 
-    def __init__(self, hf: Engine, vllm: Engine) -> None:
+    def __init__(self, hf: Engine, vllm: Engine, *, deadline: float = 30.0) -> None:
         self.hf = hf
         self.vllm = vllm
         self.context = hf.context
+        self.deadline = deadline
+        self.standins: Counter[str] = Counter()
+        # Of a vLLM that is slow or fails without saying why: the reason, and the pass that finds out when it is well.
+        self._outage: tuple[str, str] | None = None
+        self._trial: asyncio.Task[None] | None = None
         self._closed = False
-        self._failing = False
+
+    @property
+    def trouble(self) -> str | None:
+        return self.vllm.trouble or (self._outage[1] if self._outage else None)
+
+    @property
+    def down(self) -> bool:
+        return self.hf.down
+
+    @property
+    def restarts(self) -> int:
+        return self.vllm.restarts
 
     async def start(self) -> None:
         """Starts both; raises `EngineUnavailable` if vLLM cannot start, as that is what was asked for."""
@@ -36,26 +58,38 @@ class SplitEngine:
         await self.vllm.start()
 
     async def run(self, request: Pass) -> PassResult:
-        engine = self._first(request)
-        if engine is self.hf:
+        if self._first(request) is self.hf:
             return await self.hf.run(request)
+        if self.vllm.trouble:
+            return await self._stand_in(request, "down")
+        if self._outage:
+            self._try(request)
+            return await self._stand_in(request, self._outage[0])
         try:
-            result = await self.vllm.run(request)
+            return await self._on_vllm(request)
+        except InvalidInput as error:
+            if not self.standins["refused"]:
+                logger.warning("vLLM refused a pass, the custom forward runs such passes: %s", error)
+            return await self._stand_in(request, "refused")
         except EngineUnavailable as error:
             if self._closed:
                 raise
-            if not self._failing:  # once, not for every pass of a dead engine
-                logger.warning("vLLM failed, the custom forward runs its passes: %s", str(error))
-            self._failing = True
-            return await self.hf.run(request)
-        self._failing = False
-        return result
+            reason, words = ("slow" if isinstance(error, _Slow) else "failed"), str(error)
+        if self.vllm.trouble:
+            return await self._stand_in(request, "down")
+        if self._outage is None:  # once, not for every pass
+            logger.warning("the custom forward runs vLLM's passes: %s", words)
+            self._outage = reason, words
+        return await self._stand_in(request, reason)
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
         return await self.hf.grid(request, on_done)
 
     async def close(self) -> None:
         self._closed = True
+        if self._trial is not None:
+            self._trial.cancel()
+            await asyncio.gather(self._trial, return_exceptions=True)
         try:
             await self.hf.close()
         finally:
@@ -64,3 +98,34 @@ class SplitEngine:
     def _first(self, request: Pass) -> Engine:
         fits = len(request.prompt) + request.sampling.max_tokens <= self.vllm.context
         return self.vllm if request.plain and fits else self.hf
+
+    async def _on_vllm(self, request: Pass) -> PassResult:
+        try:
+            async with asyncio.timeout(self.deadline) as limit:
+                return await self.vllm.run(request)
+        except TimeoutError:
+            if not limit.expired():  # somebody else's
+                raise
+            raise _Slow(f"vLLM did not finish a pass within {self.deadline:g} seconds") from None
+
+    async def _stand_in(self, request: Pass, reason: str) -> PassResult:
+        result = await self.hf.run(request)
+        self.standins[reason] += 1
+        return result
+
+    def _try(self, request: Pass) -> None:
+        """Runs a copy of the pass on vLLM, one at a time, for which nobody waits: the outage ends when it succeeds."""
+        if self._trial is None or self._trial.done():
+            self._trial = asyncio.create_task(self._end_outage(request))
+
+    async def _end_outage(self, request: Pass) -> None:
+        try:
+            await self._on_vllm(request)
+        except (EngineUnavailable, InvalidInput):
+            return
+        self._outage = None
+        logger.info("vLLM runs its passes again")
+
+
+class _Slow(EngineUnavailable):
+    pass

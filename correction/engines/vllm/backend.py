@@ -36,7 +36,12 @@ class Generated:
 
 
 class Backend(Protocol):
-    """One vLLM. After `start` failed or it died it is closed and another is made in its place."""
+    """One vLLM. After `start` failed or it has trouble it is closed and another is made in its place (`supervised`).
+
+    restarts: how often that has been done.
+    """
+
+    restarts: int
 
     async def start(self) -> int:
         """Starts or reaches it; the most tokens that prompt and answer may have together.
@@ -46,8 +51,8 @@ class Backend(Protocol):
         ...
 
     @property
-    def dead(self) -> str | None:
-        """Why it will not answer any more, None while it may."""
+    def trouble(self) -> str | None:
+        """Why it does not answer, None while it may; also without anything being asked of it."""
         ...
 
     async def generate(self, asked: Asked) -> Generated:

@@ -6,12 +6,11 @@ It turns a pass into a request and what comes back into a result. Where vLLM run
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 from correction.engines.vllm.backend import Asked, Backend, Generated
-from correction.engines.vllm.local import LocalVLLM
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.grid import Grid, GridPass
 from correction.models import LoadedModel
@@ -19,50 +18,34 @@ from correction.passes import Alternative, Pass, PassResult, check_pass
 
 
 class VLLMEngine:
-    """Plain passes on vLLM, with the tokenizer and the stop rule of `loaded`.
+    """Passes on the vLLM that `backend` is, with the tokenizer and the stop rule of `loaded`.
 
-    `kv_cache_gib` is the memory of the KV cache on a CPU; on a GPU vLLM takes `gpu_memory_utilization` of the device,
-    weights included. `context` shrinks at the start to what the cache can hold for one pass.
+    `patches` says that hopfix's plugin is active there. `context` shrinks at the start to what vLLM has room for.
     """
 
     name = "vllm"
-    can_patch = False
 
-    def __init__(
-        self,
-        loaded: LoadedModel,
-        *,
-        kv_cache_gib: int = 1,
-        gpu_memory_utilization: float = 0.5,
-        max_rows: int = 64,
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, backend: Backend, *, patches: bool = False) -> None:
         self.loaded = loaded
+        self.can_patch = patches
         self.context = loaded.context
-        on_cpu = loaded.model.device.type == "cpu"
-        memory: dict[str, Any] = {"gpu_memory_utilization": gpu_memory_utilization}
-        if on_cpu:
-            memory = {"kv_cache_memory_bytes": kv_cache_gib << 30, "block_size": 32, "enforce_eager": True}
-        self._backend: Backend = LocalVLLM(
-            {
-                "model": str(loaded.folder),
-                "dtype": str(loaded.model.dtype).removeprefix("torch."),
-                "max_model_len": -1,  # the most that the cache can hold for one pass
-                "max_num_seqs": max_rows,
-                "max_logprobs": -1,
-                "generation_config": "vllm",  # the model's own may ask for penalties; greedy is greedy
-                "skip_tokenizer_init": True,  # ids go in and ids come out
-                # Trusted when it was loaded.
-                "trust_remote_code": type(loaded.model).__module__.startswith("transformers_modules."),
-                "use_tqdm_on_load": False,
-                "enable_log_requests": False,
-                "disable_log_stats": True,
-                **memory,
-            },
-            on_cpu=on_cpu,
-        )
+        self.standins: Counter[str] = Counter()  # nobody stands in here
+        self._backend = backend
         self._started = False
         self._closed = False
         self._decode = lru_cache(maxsize=1 << 16)(lambda token: loaded.decode([token]))
+
+    @property
+    def trouble(self) -> str | None:
+        return self._backend.trouble
+
+    @property
+    def down(self) -> bool:
+        return self.trouble is not None
+
+    @property
+    def restarts(self) -> int:
+        return self._backend.restarts
 
     async def start(self) -> None:
         """Raises `EngineUnavailable` if vLLM cannot be had."""

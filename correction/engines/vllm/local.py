@@ -8,39 +8,79 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 from correction.engines.vllm.backend import Asked, Generated
+from correction.engines.vllm.in_flight import InFlight
 from correction.errors import EngineUnavailable, InvalidInput
+from correction.models import LoadedModel
+
+
+def engine_arguments(
+    loaded: LoadedModel, *, on_cpu: bool, alone: bool, patches: bool, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """AsyncLLM's arguments for a model, whose weights may be left unloaded here.
+
+    alone: the custom forward does not hold the weights beside it. patches: hopfix's plugin is switched on. given: an
+    operator's own (tensor_parallel_size, kv_cache_memory_bytes, ...), which win.
+    """
+    # On a GPU vLLM takes this share of the device, weights included; on a CPU its KV cache has a size.
+    memory: dict[str, Any] = {"gpu_memory_utilization": 0.9 if alone else 0.5}
+    if on_cpu:
+        memory = {"kv_cache_memory_bytes": 1 << 30, "block_size": 32, "enforce_eager": True}
+    arguments = {
+        "model": str(loaded.folder),
+        "dtype": str(loaded.model.dtype).removeprefix("torch."),
+        "max_model_len": -1,  # the most that the cache can hold for one pass
+        "max_num_seqs": 64,
+        "max_logprobs": -1,
+        "generation_config": "vllm",  # the model's own may ask for penalties; greedy is greedy
+        "skip_tokenizer_init": True,  # ids go in and ids come out
+        # Trusted when it was loaded.
+        "trust_remote_code": type(loaded.model).__module__.startswith("transformers_modules."),
+        "use_tqdm_on_load": False,
+        "enable_log_requests": False,
+        "disable_log_stats": True,
+        **memory,
+        **(given or {}),
+    }
+    if patches:  # the plugin asks for it, and vLLM keeps compiled graphs with and without it apart
+        arguments["additional_config"] = {**arguments.get("additional_config", {}), "hopfix": {}}
+    return arguments
 
 
 class LocalVLLM:
     """AsyncLLM with these engine arguments; `on_cpu` sets what a CPU needs and is not an argument."""
 
+    restarts = 0
+
     def __init__(self, arguments: dict[str, Any], *, on_cpu: bool) -> None:
         self.arguments = arguments
         self.on_cpu = on_cpu
         self._engine: Any = None
-        self._running: set[asyncio.Task[Generated]] = set()
+        self._in_flight = InFlight()
         self._numbers = count()
         # One thread, so that a shutdown waits for a start that was given up.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-vllm")
+        self._starting: Future[None] | None = None
         self._closed = False
 
     async def start(self) -> int:
         """Loads the model into vLLM's processes, about half a minute; the event loop stays free."""
         if self._closed:
             raise EngineUnavailable("the engine is closed")
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._launch)
+        self._starting = self._thread.submit(self._launch)
+        await asyncio.wrap_future(self._starting)
         return int(self._engine.model_config.max_model_len)
 
     @property
-    def dead(self) -> str | None:
+    def trouble(self) -> str | None:
         if self._closed:
             return "the engine was closed"
         return "vLLM died" if self._engine is not None and self._engine.errored else None
@@ -48,37 +88,35 @@ class LocalVLLM:
     async def generate(self, asked: Asked) -> Generated:
         if self._engine is None or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
-        task = asyncio.create_task(self._generate(asked))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        try:
-            return await task
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if self._closed and caller is not None and not caller.cancelling():
-                raise EngineUnavailable("the engine was closed") from None
-            raise
+        return await self._in_flight.run(self._generate(asked))
 
     async def close(self) -> None:
         if self._closed:
             return
         self._closed = True
-        running = [*self._running]  # vLLM would leave them waiting for ever
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await self._in_flight.end()  # vLLM would leave them waiting for ever
+        await self._give_up_starting()
         if handler := getattr(self._engine, "output_handler", None):
             handler.cancel()  # it would log the shutdown as a crash
-        del running, handler  # both hold on to vLLM
+        del handler  # it holds on to vLLM
         await asyncio.get_running_loop().run_in_executor(self._thread, self._shut_down)
         self._thread.shutdown(wait=False)
         await asyncio.sleep(0)  # for what it has left in the loop
         gc.collect()  # at the interpreter's exit its destructor would trip over modules that are gone by then
 
+    async def _give_up_starting(self) -> None:
+        """A start takes up to minutes, and ends at once if the process that it waits for does."""
+        while self._starting is not None and not self._starting.done():
+            for process in multiprocessing.active_children():
+                if process.name.startswith("EngineCore"):
+                    process.kill()
+            await asyncio.sleep(0.1)
+        self._starting = None  # its error would keep vLLM alive
+
     def _launch(self) -> None:
         if self._engine is not None:
             return
-        with _environment(self.on_cpu):
+        with _environment(self._on_cpu_settings()):
             try:
                 from vllm.engine.arg_utils import AsyncEngineArgs
                 from vllm.v1.engine.async_llm import AsyncLLM
@@ -87,8 +125,19 @@ class LocalVLLM:
                 raise EngineUnavailable(f"vLLM cannot be imported ({error})", hint=hint) from error
             try:
                 self._engine = AsyncLLM.from_engine_args(AsyncEngineArgs(**self.arguments))
-            except (RuntimeError, ValueError, OSError) as error:
+            except Exception as error:  # whatever kept it from starting
                 raise EngineUnavailable("vLLM did not start", hint=repr(error)) from error
+
+    def _on_cpu_settings(self) -> dict[str, str]:
+        if not self.on_cpu:
+            return {}
+        settings = {"TORCH_COMPILE_DISABLE": "1"}  # compiling takes longer than it gives back
+        ranks = self.arguments.get("tensor_parallel_size", 1) * self.arguments.get("pipeline_parallel_size", 1)
+        if ranks > 1:  # vLLM shares the cores out only where each rank has a memory node of its own
+            cores = sorted(os.sched_getaffinity(0))
+            shares = (cores[rank::ranks] or [cores[rank % len(cores)]] for rank in range(ranks))
+            settings["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(",".join(map(str, share)) for share in shares)
+        return settings
 
     def _shut_down(self) -> None:
         engine, self._engine = self._engine, None
@@ -139,15 +188,13 @@ class LocalVLLM:
 
 
 @contextmanager
-def _environment(on_cpu: bool) -> Iterator[None]:
+def _environment(more: dict[str, str]) -> Iterator[None]:
     """vLLM's settings, for it and its processes. They, and what it sets itself (LD_PRELOAD), are gone afterwards."""
     before = dict(os.environ)
     # Its warnings are about the settings chosen here; torch has threads already, and a fork could deadlock.
     defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
-    if on_cpu:
-        defaults["TORCH_COMPILE_DISABLE"] = "1"  # compiling takes longer than it gives back
     settings = {"VLLM_LOGGING_STREAM": "ext://sys.stderr", "HF_HUB_OFFLINE": "1"}  # stdout is for data
-    os.environ.update({**defaults, **before, **settings})
+    os.environ.update({**defaults, **more, **before, **settings})
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """vLLM gives what the custom forward gives, and the engine of both says truly which of them it was.
 
-One start of vLLM serves the whole file; the last test kills it. What needs no vLLM runs everywhere.
+One start of vLLM serves the whole file; the last tests kill it, and another takes its place. What needs no vLLM runs
+everywhere.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import importlib.util
 import multiprocessing
 import os
 import platform
+import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +23,7 @@ import torch
 
 from correction.engines.hf import HFEngine
 from correction.engines.split import SplitEngine
-from correction.engines.vllm import VLLMEngine
+from correction.engines.vllm import LocalVLLM, Supervised, VLLMEngine, engine_arguments
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel, load_model
 from correction.passes import Capture, Pass, Patch, Sampling
@@ -37,10 +40,24 @@ PARKS = ("Kruger", "Yellowstone", "Theth", "Wakhan", "Serengeti", "Banff", "Fuji
 COUNTRIES = ("South Africa", "Albania", "Japan", "Canada", "Kenya", "Norway", "Peru", "Poland")
 
 
+@pytest.fixture(scope="module")
+def wait_until() -> Callable[[Callable[[], object]], Awaitable[None]]:
+    async def wait(condition: Callable[[], object], seconds: float = 120) -> None:
+        async with asyncio.timeout(seconds):
+            while not condition():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    return wait
+
+
 def missing() -> str:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return f"vLLM is tested on Linux x86-64, this is {sys.platform} {platform.machine()}"
     return "" if importlib.util.find_spec("vllm") else "vLLM is not installed: make vllm"
+
+
+def local(loaded: LoadedModel) -> LocalVLLM:
+    return LocalVLLM(engine_arguments(loaded, on_cpu=True, alone=False, patches=False), on_cpu=True)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +87,7 @@ def stdout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def vllm(loaded: LoadedModel, runner: asyncio.Runner, stdout: Path) -> Iterator[VLLMEngine]:
     if reason := missing():
         pytest.skip(reason)
-    engine = VLLMEngine(loaded)
+    engine = VLLMEngine(loaded, Supervised(lambda: local(loaded)))
     # As talkative as it can be, with a file for the standard output that its processes inherit.
     saved = os.dup(1)
     with stdout.open("wb") as file, pytest.MonkeyPatch.context() as patch:
@@ -119,15 +136,15 @@ def test_it_is_named_when_not_installed(loaded, monkeypatch):
     for name in ("vllm", "vllm.engine.arg_utils"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(EngineUnavailable, match=r"make vllm.*hopfix\[vllm\]") as caught:
-        asyncio.run(VLLMEngine(loaded).start())
+        asyncio.run(VLLMEngine(loaded, local(loaded)).start())
     assert caught.value.retryable
 
 
 def test_it_refuses_what_it_cannot_do(loaded, prompts):
-    engine, state = VLLMEngine(loaded), torch.zeros(loaded.model.config.hidden_size)
+    engine, state = VLLMEngine(loaded, local(loaded)), torch.zeros(loaded.model.config.hidden_size)
     for request, error in (
         (Pass(prompts[0], patches=(Patch(0, -1, state),)), PatchNotApplied),
-        (Pass(prompts[0], captures=(Capture(1),)), InvalidInput),
+        (Pass(prompts[0], captures=(Capture(1),)), PatchNotApplied),
         (Pass(()), InvalidInput),
         (Pass(prompts[0], sampling=Sampling(loaded.context)), InvalidInput),
         (Pass(prompts[0]), EngineUnavailable),  # it was not started
@@ -137,10 +154,33 @@ def test_it_refuses_what_it_cannot_do(loaded, prompts):
 
 
 def test_the_custom_forward_stands_in_for_a_vllm_that_is_not_there(loaded, prompts, hf, runner, caplog):
-    split = SplitEngine(hf, VLLMEngine(loaded))
+    split = SplitEngine(hf, VLLMEngine(loaded, local(loaded)))
     results = [runner.run(split.run(Pass(prompts[0]))) for _ in range(2)]
     assert [result.engine for result in results] == ["hf", "hf"]
     assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert split.standins == {"failed": 2}
+    assert "not started" in split.trouble
+
+
+def test_an_operators_engine_arguments_win(loaded):
+    given = {"tensor_parallel_size": 2, "kv_cache_memory_bytes": 2 << 30, "additional_config": {"theirs": 1}}
+    arguments = engine_arguments(loaded, on_cpu=True, alone=True, patches=True, given=given)
+    assert (arguments["tensor_parallel_size"], arguments["kv_cache_memory_bytes"]) == (2, 2 << 30)
+    assert arguments["additional_config"] == {"theirs": 1, "hopfix": {}}
+    assert "gpu_memory_utilization" not in arguments
+
+
+def test_alone_on_a_gpu_vllm_takes_more_of_it(loaded):
+    alone, beside = (engine_arguments(loaded, on_cpu=False, alone=a, patches=False) for a in (True, False))
+    assert alone["gpu_memory_utilization"] > beside["gpu_memory_utilization"]
+
+
+def test_engine_arguments_that_vllm_does_not_know_are_named(loaded):
+    if reason := missing():
+        pytest.skip(reason)
+    arguments = engine_arguments(loaded, on_cpu=True, alone=False, patches=False, given={"nonsense": 1})
+    with pytest.raises(EngineUnavailable, match="nonsense"):
+        asyncio.run(LocalVLLM(arguments, on_cpu=True).start())
 
 
 # -- with vLLM --------------------------------------------------------------------------------------------------------
@@ -186,7 +226,7 @@ def test_the_stop_rule_is_that_of_the_model(vllm, hf, runner, prompts, monkeypat
 @pytest.mark.vllm
 def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts):
     async def cancel() -> tuple[int, str]:
-        unfinished = vllm._backend._engine.output_processor.get_num_unfinished_requests
+        unfinished = vllm._backend._backend._engine.output_processor.get_num_unfinished_requests
         task = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
         while not unfinished():  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -224,6 +264,33 @@ def test_vllm_and_its_processes_write_nothing_to_standard_output(vllm, stdout):
 
 
 @pytest.mark.vllm
+def test_the_custom_forward_stands_in_for_a_slow_vllm_until_that_is_well(vllm, hf, runner, prompts, caplog):
+    caplog.set_level("INFO", logger="correction.engines.split")
+    split = SplitEngine(hf, vllm, deadline=0.5)
+    [process] = multiprocessing.active_children()
+
+    async def stop_and_go_on() -> list[str]:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            said = [(await split.run(Pass(prompts[0]))).engine]
+            began = time.monotonic()
+            said += [result.engine for result in await asyncio.gather(*(split.run(Pass(p)) for p in prompts))]
+            assert time.monotonic() - began < 0.5  # nobody waits for it again
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert "0.5 seconds" in split.trouble
+        while split.trouble:
+            await split.run(Pass(prompts[0]))
+            await asyncio.sleep(0.1)
+        return [*said, (await split.run(Pass(prompts[0]))).engine]
+
+    assert runner.run(stop_and_go_on()) == ["hf"] * 25 + ["vllm"]
+    assert split.standins.keys() == {"slow"}
+    assert split.standins["slow"] >= 25
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@pytest.mark.vllm
 def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, runner, prompts):
     split = SplitEngine(hf, vllm)
 
@@ -239,5 +306,52 @@ def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, r
     assert isinstance(error, EngineUnavailable)
     assert error.retryable
     assert result.engine == "hf"
+    assert split.standins == {"down": 1}
+    with pytest.raises(EngineUnavailable):
+        runner.run(vllm.run(Pass(prompts[0])))
+
+
+@pytest.mark.vllm
+def test_another_takes_its_place_and_gives_the_same(vllm, hf, runner, prompts, wait_until):
+    assert vllm.down
+    runner.run(wait_until(lambda: vllm.trouble is None))
+    assert vllm.restarts == 1
+    passes = [Pass(prompt) for prompt in prompts]
+    assert_same(runner.run(together(vllm, passes)), runner.run(together(hf, passes)))
+
+
+@pytest.mark.vllm
+def test_one_that_dies_with_nothing_asked_of_it_is_replaced_too_and_nothing_is_left_behind(vllm, runner, wait_until):
+    """The leftovers are compared between two lives of vLLM in this process: what is imported stays, once."""
+
+    async def die_and_come_back(restarts: int) -> tuple[int, int]:
+        [process] = multiprocessing.active_children()
+        process.kill()
+        await wait_until(lambda: vllm.trouble is not None)
+        await wait_until(lambda: vllm.trouble is None)
+        assert vllm.restarts == restarts
+        return held()
+
+    def held() -> tuple[int, int]:
+        """Open files and threads of this process."""
+        return len([*Path("/proc/self/fd").iterdir()]), len([*Path("/proc/self/task").iterdir()])
+
+    before = held()
+    assert runner.run(die_and_come_back(2)) == before
+
+
+@pytest.mark.vllm
+def test_it_can_be_closed_while_another_is_being_started(vllm, runner, prompts, wait_until):
+    async def close() -> float:
+        [process] = multiprocessing.active_children()
+        process.kill()
+        await wait_until(lambda: process.pid not in {p.pid for p in multiprocessing.active_children()})
+        await wait_until(multiprocessing.active_children)  # the next one
+        began = time.monotonic()
+        await vllm.close()
+        return time.monotonic() - began
+
+    assert runner.run(close()) < 20
+    assert multiprocessing.active_children() == []
     with pytest.raises(EngineUnavailable):
         runner.run(vllm.run(Pass(prompts[0])))
