@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from correction.answers import Answer
+    from correction.engines.base import Engine
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,6 +43,31 @@ class Metrics:
         if answer.fallback is not None:
             self.fallbacks.labels(answer.fallback.strategy).inc()
 
+    def watch(self, engine: Callable[[], Engine | None]) -> None:
+        """The engine's numbers from now on, once there is one."""
+        self.registry.register(_EngineNumbers(engine))
+
     def text(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+class _EngineNumbers(Collector):
+    """What the engine counts itself, read when somebody looks."""
+
+    def __init__(self, engine: Callable[[], Engine | None]) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        engine = self._engine()
+        up = engine is not None and engine.trouble is None
+        yield GaugeMetricFamily("hopfix_engine_up", "1 while nothing is wrong with the engine", value=up)
+        restarts = CounterMetricFamily("hopfix_engine_restarts", "How often vLLM was started again")
+        restarts.add_metric((), 0 if engine is None else engine.restarts)
+        yield restarts
+        standins = CounterMetricFamily(
+            "hopfix_standins", "Passes that the custom forward ran in vLLM's place", labels=("reason",)
+        )
+        for reason, passes in () if engine is None else sorted(engine.standins.items()):
+            standins.add_metric((reason,), passes)
+        yield standins

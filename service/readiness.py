@@ -26,6 +26,10 @@ async def load(settings: Settings) -> Corrector:
         device=settings.device,
         dtype=settings.dtype,
         max_tokens=settings.max_tokens,
+        vllm_url=settings.vllm_url,
+        vllm_key=settings.vllm_key and settings.vllm_key.get_secret_value(),
+        vllm_args=settings.vllm_args,
+        vllm_deadline=settings.vllm_deadline_seconds,
     )
     return corrector
 
@@ -35,7 +39,12 @@ async def replay(corrector: Corrector) -> str | None:
     if corrector.profile is None or not corrector.profile.replay:
         return None
     entries = corrector.profile.replay
-    results = await corrector.answer_all(_questions(entries))
+    while True:
+        restarts = corrector.engine.restarts
+        results = await corrector.answer_all(_questions(entries))
+        if not corrector.engine.down and corrector.engine.restarts == restarts:
+            break
+        await asyncio.sleep(1)  # the engine went away meanwhile, which says nothing about the answers
     wrong = []
     for entry, result in zip(entries, results, strict=True):
         given = str(result) if isinstance(result, HopfixError) else result.answer

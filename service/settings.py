@@ -23,6 +23,10 @@ class Settings(BaseSettings):
     device: str = "auto"
     dtype: str = "auto"
     max_tokens: Annotated[int, Field(ge=1)] = 16
+    vllm_url: Annotated[str, Field(pattern="^https?://")] | None = None
+    vllm_key: Annotated[SecretStr, Field(min_length=1)] | None = None
+    vllm_args: str | None = None
+    vllm_deadline_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     max_questions: Annotated[int, Field(ge=1)] = 256

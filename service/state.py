@@ -18,6 +18,7 @@ from service.settings import Settings
 
 if TYPE_CHECKING:
     from correction.corrector import Corrector
+    from correction.engines.base import Engine
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class State:
         self.metrics = Metrics()
         self.admission = Admission(settings.max_in_flight, settings.deadline_seconds)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
-        self.metrics.ready.set_function(lambda: self.waiting_for is None)
+        self.metrics.ready.set_function(lambda: self.ready)
+        self.metrics.watch(lambda: self.engine)
         self.waiting_for: str | None = "the model is being loaded"
         self._corrector: Corrector | None = None
 
@@ -44,6 +46,16 @@ class State:
         if self._corrector is None:
             raise NotReady(f"not ready: {self.waiting_for}", hint="ask again when GET /ready answers 200")
         return self._corrector
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine, once it is there."""
+        return None if self._corrector is None else self._corrector.engine
+
+    @property
+    def ready(self) -> bool:
+        """Whether questions are answered now."""
+        return self.engine is not None and not self.engine.down
 
     async def answer(self, request: AnswerRequest) -> AnswerObject:
         """Answers within the deadline; the caller holds the place in flight."""

@@ -14,9 +14,14 @@ import typer
 def command(
     model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
     profile: Annotated[Path | None, typer.Option(help="Profile folder; the demo model has its own.")] = None,
-    engine: Annotated[str, typer.Option(help="hf, hf+vllm")] = "hf",
+    engine: Annotated[str, typer.Option(help="hf, hf+vllm (what is unpatched on vLLM) or vllm")] = "hf",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    vllm_url: Annotated[str | None, typer.Option(help="A vLLM server, in place of a vLLM in this process.")] = None,
+    vllm_key: Annotated[str | None, typer.Option(envvar="HOPFIX_VLLM_KEY", help="The vLLM server's key.")] = None,
+    vllm_args: Annotated[
+        str | None, typer.Option(metavar="JSON", help='Engine arguments, such as {"tensor_parallel_size": 2}.')
+    ] = None,
     questions: Annotated[
         Path | None,
         typer.Option(
@@ -32,7 +37,8 @@ def command(
     """Evaluate every strategy on held-out questions."""
     if hops_from not in ("hops", "question"):
         raise typer.BadParameter("choose 'hops' or 'question'", param_hint="--from")
-    results = asyncio.run(_evaluate(model, profile, engine, device, dtype, questions, hops_from, limit, out))
+    vllm = {"vllm_url": vllm_url, "vllm_key": vllm_key, "vllm_args": vllm_args}
+    results = asyncio.run(_evaluate(model, profile, engine, device, dtype, vllm, questions, hops_from, limit, out))
     if as_json:
         sys.stdout.write(json.dumps(results, ensure_ascii=False) + "\n")
     else:
@@ -45,6 +51,7 @@ async def _evaluate(
     engine: str,
     device: str,
     dtype: str,
+    vllm: dict[str, Any],
     path: Path | None,
     hops_from: str,
     limit: int | None,
@@ -59,7 +66,7 @@ async def _evaluate(
     from eval.suite import load_suite
 
     suite = load_suite(path, limit) if path else {name: asked[:limit] for name, asked in demo_suite().items()}
-    corrector = await open_corrector(model, profile=profile, engine=engine, device=device, dtype=dtype)
+    corrector = await open_corrector(model, profile=profile, engine=engine, device=device, dtype=dtype, **vllm)
     try:
         with progress.bar("strategies", STEPS) as advance:
             judged = await judge(

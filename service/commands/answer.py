@@ -13,7 +13,17 @@ from correction.question_file import question_of
 from service.answering import choose
 from service.cli import print_json
 from service.commands.answer_file import answer_file, opened
-from service.commands.options import Device, Dtype, Engine, MaxTokens, Model, ProfileFolder
+from service.commands.options import (
+    Device,
+    Dtype,
+    Engine,
+    MaxTokens,
+    Model,
+    ProfileFolder,
+    VLLMArgs,
+    VLLMKey,
+    VLLMUrl,
+)
 from service.commands.text import print_answer
 from service.schemas import AnswerObject, Strategy
 
@@ -48,6 +58,9 @@ def command(
     device: Device = "auto",
     dtype: Dtype = "auto",
     max_tokens: MaxTokens = 16,
+    vllm_url: VLLMUrl = None,
+    vllm_key: VLLMKey = None,
+    vllm_args: VLLMArgs = None,
 ) -> None:
     """Answer a two-hop question, or a file of them, with the evidence for each answer."""
     fields = {"question": question, "hop1": hop1, "hop2": hop2}
@@ -61,7 +74,15 @@ def command(
         from correction.loading import open_corrector
 
         corrector = await open_corrector(
-            model, profile=profile, engine=engine, device=device, dtype=dtype, max_tokens=max_tokens
+            model,
+            profile=profile,
+            engine=engine,
+            device=device,
+            dtype=dtype,
+            max_tokens=max_tokens,
+            vllm_url=vllm_url,
+            vllm_key=vllm_key,
+            vllm_args=vllm_args,
         )
         try:
             yield corrector

@@ -7,14 +7,22 @@ from typing import Annotated
 
 import typer
 
+ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
+VLLM_URL = "A vLLM server, such as http://localhost:8000, in place of a vLLM in this process."
+VLLM_KEY = "The vLLM server's API key; HOPFIX_VLLM_KEY keeps it out of the process list."
+VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_parallel_size": 2}.'
+
 Model = Annotated[str, typer.Option(envvar="HOPFIX_MODEL", help="Hub id or folder; 'demo' is the bundled model.")]
 ProfileFolder = Annotated[
     Path | None,
     typer.Option("--profile", envvar="HOPFIX_PROFILE", help="Folder that 'hopfix calibrate' wrote."),
 ]
-Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help="hf or hf+vllm.")]
+Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help=ENGINES)]
 Device = Annotated[str, typer.Option(envvar="HOPFIX_DEVICE", help="cpu, cuda, cuda:N, balanced (all GPUs) or auto.")]
 Dtype = Annotated[str, typer.Option(envvar="HOPFIX_DTYPE", help="float32, bfloat16, float16 or auto.")]
+VLLMUrl = Annotated[str | None, typer.Option("--vllm-url", envvar="HOPFIX_VLLM_URL", help=VLLM_URL)]
+VLLMKey = Annotated[str | None, typer.Option("--vllm-key", envvar="HOPFIX_VLLM_KEY", help=VLLM_KEY)]
+VLLMArgs = Annotated[str | None, typer.Option("--vllm-args", envvar="HOPFIX_VLLM_ARGS", metavar="JSON", help=VLLM_ARGS)]
 MaxTokens = Annotated[
     int, typer.Option(min=1, envvar="HOPFIX_MAX_TOKENS", help="The most tokens of a bridge, and of an answer.")
 ]

@@ -13,15 +13,26 @@ from typing import Annotated, Any
 import typer
 
 from correction.errors import HopfixError
+from service.commands.options import ENGINES, VLLM_ARGS, VLLM_KEY, VLLM_URL
 from service.commands.text import say
 from service.settings import Settings
 
 Model = Annotated[str | None, typer.Option(help="Hub id or folder; the bundled model by default.")]
 Profile = Annotated[Path | None, typer.Option(help="Folder that 'hopfix calibrate' wrote.")]
-Engine = Annotated[str | None, typer.Option(help="hf or hf+vllm.")]
+Engine = Annotated[str | None, typer.Option(help=ENGINES)]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
 MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of a bridge, and of an answer.")]
+VLLMUrl = Annotated[str | None, typer.Option("--vllm-url", help=VLLM_URL)]
+VLLMKey = Annotated[str | None, typer.Option("--vllm-key", help=VLLM_KEY)]
+VLLMArgs = Annotated[str | None, typer.Option("--vllm-args", metavar="JSON", help=VLLM_ARGS)]
+VLLMDeadline = Annotated[
+    float | None,
+    typer.Option(
+        "--vllm-deadline-seconds",
+        help="hf+vllm: the most time for a pass on vLLM; beyond it the custom forward runs the pass. 30 by default.",
+    ),
+]
 Host = Annotated[str | None, typer.Option(help="127.0.0.1 by default; others need a key or --insecure.")]
 Port = Annotated[int | None, typer.Option(help="8000 by default; 0 takes a free one.")]
 MaxQuestions = Annotated[int | None, typer.Option(help="The most questions in one request.")]
@@ -40,6 +51,10 @@ def command(
     device: Device = None,
     dtype: Dtype = None,
     max_tokens: MaxTokens = None,
+    vllm_url: VLLMUrl = None,
+    vllm_key: VLLMKey = None,
+    vllm_args: VLLMArgs = None,
+    vllm_deadline_seconds: VLLMDeadline = None,
     host: Host = None,
     port: Port = None,
     max_questions: MaxQuestions = None,
@@ -57,6 +72,10 @@ def command(
         device=device,
         dtype=dtype,
         max_tokens=max_tokens,
+        vllm_url=vllm_url,
+        vllm_key=vllm_key,
+        vllm_args=vllm_args,
+        vllm_deadline_seconds=vllm_deadline_seconds,
         host=host,
         port=port,
         max_questions=max_questions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from service.errors import NotReady
 from service.metrics import CONTENT_TYPE
 from service.state import Shared
 
@@ -18,10 +19,17 @@ async def health() -> dict[str, str]:
 
 
 @router.get("/ready")
-async def ready(state: Shared) -> dict[str, str]:
-    """Questions can be answered; 503 with the reason until then."""
-    state.corrector()
-    return {"status": "ready", "model": state.settings.model_name}
+async def ready(state: Shared) -> dict[str, str | None]:
+    """Questions can be answered; 503 with the reason while they cannot. `trouble` is what is wrong all the same."""
+    engine = state.corrector().engine
+    if engine.down:
+        raise NotReady(f"the engine {engine.name!r} cannot answer: {engine.trouble}", hint="ask again later")
+    return {
+        "status": "ready",
+        "model": state.settings.model_name,
+        "engine": engine.name,
+        "trouble": engine.trouble,
+    }
 
 
 @router.get("/metrics", response_class=Response)

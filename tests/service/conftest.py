@@ -27,7 +27,7 @@ class StandIn:
         self.choice = Choice(6, 0, "vocabulary")
         self.used = SimpleNamespace(choice=self.choice, patched=Choice(3, 1, "identity"))
         self.profile: SimpleNamespace | None = None
-        self.engine = SimpleNamespace(name="stand-in")
+        self.engine = SimpleNamespace(name="stand-in", trouble=None, down=False, restarts=0, standins={})
         self.loaded = SimpleNamespace(
             parts=SimpleNamespace(depth=6),
             tokenizer=lambda text, add_special_tokens: {"input_ids": text.split()},

@@ -20,7 +20,12 @@ pytestmark = pytest.mark.anyio
 async def test_ready_after_the_profiles_questions_are_answered_as_expected(connect, corrector, profile) -> None:
     corrector.profile = profile
     async with connect() as client:
-        assert (await client.get("/ready")).json() == {"status": "ready", "model": "stand-in"}
+        assert (await client.get("/ready")).json() == {
+            "status": "ready",
+            "model": "stand-in",
+            "engine": "stand-in",
+            "trouble": None,
+        }
     assert [question.text for question, _, _ in corrector.asked] == ["Q"]
 
 
@@ -85,6 +90,40 @@ async def test_a_model_that_cannot_be_loaded_is_reported(monkeypatch: pytest.Mon
     assert [type(failure) for failure in failures] == [ModelNotFound]
 
 
+async def test_an_engine_with_trouble_that_answers_all_the_same_is_ready_and_says_so(connect, corrector) -> None:
+    async with connect() as client:
+        corrector.engine.trouble = "vLLM died"
+        ready = await client.get("/ready")
+        metrics = (await client.get("/metrics")).text
+    assert (ready.status_code, ready.json()["trouble"]) == (200, "vLLM died")
+    assert "hopfix_engine_up 0.0" in metrics
+    assert "hopfix_ready 1.0" in metrics
+
+
+async def test_an_engine_that_cannot_answer_is_not_ready_until_it_can(connect, corrector) -> None:
+    async with connect() as client:
+        vars(corrector.engine).update(trouble="vLLM died", down=True)
+        ready = await client.get("/ready")
+        assert "hopfix_ready 0.0" in (await client.get("/metrics")).text
+        vars(corrector.engine).update(trouble=None, down=False)
+        assert (await client.get("/ready")).status_code == 200
+    assert (ready.status_code, ready.headers["Retry-After"]) == (503, "1")
+    assert "vLLM died" in ready.json()["error"]["message"]
+
+
+async def test_metrics_say_how_the_engine_fared(connect, corrector) -> None:
+    async with connect() as client:
+        vars(corrector.engine).update(restarts=2, standins={"down": 5, "slow": 1})
+        text = (await client.get("/metrics")).text
+    for line in (
+        "hopfix_engine_up 1.0",
+        "hopfix_engine_restarts_total 2.0",
+        'hopfix_standins_total{reason="down"} 5.0',
+        'hopfix_standins_total{reason="slow"} 1.0',
+    ):
+        assert line in text
+
+
 async def test_metrics_count_requests_and_answers(connect) -> None:
     async with connect() as client:
         await client.post("/v1/answer", json=[{"question": "A"}, {"question": "one hop"}, {"question": "engine down"}])
@@ -105,3 +144,15 @@ async def test_metrics_count_requests_and_answers(connect) -> None:
         "hopfix_ready 1.0",
     ):
         assert line in text
+
+
+async def test_an_engine_that_goes_away_while_the_profile_is_replayed_is_waited_for(
+    connect, corrector, profile
+) -> None:
+    corrector.profile = profile
+    corrector.engine.down = True
+    async with connect() as client:
+        assert (await client.get("/ready")).status_code == 503
+        corrector.engine.down = False
+        await asyncio.sleep(1.1)
+        assert (await client.get("/ready")).status_code == 200

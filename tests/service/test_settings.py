@@ -43,6 +43,15 @@ def test_the_key_is_masked() -> None:
     assert "hush" not in str(list(Settings.read(api_key="hush")))
 
 
+def test_the_key_of_a_vllm_server_is_masked() -> None:
+    assert "hush" not in str(list(Settings.read(vllm_url="http://localhost:8000", vllm_key="hush")))
+
+
+def test_a_vllm_server_has_a_url() -> None:
+    with pytest.raises(InvalidInput, match="--vllm-url or HOPFIX_VLLM_URL"):
+        Settings.read(vllm_url="localhost:8000")
+
+
 def test_a_full_list_must_fit_in_flight() -> None:
     with pytest.raises(InvalidInput, match="could never be answered"):
         Settings.read(max_in_flight=10, max_questions=11)
