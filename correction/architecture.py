@@ -14,9 +14,9 @@ from correction.errors import UnsupportedModel
 Part = TypeVar("Part", bound=nn.Module)
 
 # The accessor table: what architectures call their parts. A new name goes here, and nowhere else.
-_STACKS = ("language_model", "decoder", "backbone")  # where the base model is not itself the stack
-_BLOCKS = ("layers", "h", "block", "blocks")
-_NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm", "norm_f")
+STACKS = ("language_model", "decoder", "backbone")  # where the base model is not itself the stack
+BLOCKS = ("layers", "h", "block", "blocks")
+NORMS = ("norm", "final_layer_norm", "ln_f", "final_layernorm", "norm_f")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,14 +38,14 @@ class Blocks:
     def of(cls, model: PreTrainedModel) -> Blocks:
         """Finds the parts by the names above, else by their kind; raises `UnsupportedModel` if it cannot."""
         stack = _stack(model)
-        blocks = _named(stack, _BLOCKS, nn.ModuleList) or _only_block_list(stack)
-        norm = _named(stack, _NORMS, nn.Module) or _last_norm(stack)
+        blocks = named(stack, BLOCKS, nn.ModuleList) or _only_block_list(stack)
+        norm = named(stack, NORMS, nn.Module) or _last_norm(stack)
         head = model.get_output_embeddings()
         embedding = (model.get_encoder() if model.config.is_encoder_decoder else model).get_input_embeddings()
         if blocks is None or norm is None or head is None or embedding is None:
             raise UnsupportedModel(
                 f"cannot find the parts of {type(model).__name__}: looked for one block list (named "
-                f"{', '.join(_BLOCKS)}, or the only list of blocks), a final norm (named {', '.join(_NORMS)}, or the "
+                f"{', '.join(BLOCKS)}, or the only list of blocks), a final norm (named {', '.join(NORMS)}, or the "
                 f"last child called a norm), and input and output embeddings",
                 hint="add its names to the table in correction/architecture.py",
             )
@@ -101,10 +101,10 @@ def _stack(model: PreTrainedModel) -> nn.Module:
         encoder = model.get_encoder()
         assert isinstance(encoder, nn.Module)
         return encoder
-    return _named(base, _STACKS, nn.Module) or base
+    return named(base, STACKS, nn.Module) or base
 
 
-def _named(parent: nn.Module, names: tuple[str, ...], kind: type[Part]) -> Part | None:
+def named(parent: nn.Module, names: tuple[str, ...], kind: type[Part]) -> Part | None:
     return next((part for name in names if isinstance(part := getattr(parent, name, None), kind)), None)
 
 

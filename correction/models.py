@@ -172,7 +172,7 @@ def load_model(
         return LoadedModel(name, Path(folder), skeleton, tokenizer, Blocks.of(skeleton))
     try:
         model = kind.from_pretrained(
-            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code, **spread
+            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code, **spread, **_attention(config)
         )
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
@@ -188,6 +188,12 @@ def _skeleton(kind: Any, path: str, config: Any, dtype: torch.dtype | str) -> Pr
     with suppress(OSError):  # a model need not have the file
         model.generation_config = GenerationConfig.from_pretrained(path)
     return model.eval()
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """Transformers' other attention functions leave the cap on attention logits out (Gemma 2)."""
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}
 
 
 def _spread(device: str) -> dict[str, str]:

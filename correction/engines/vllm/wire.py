@@ -1,0 +1,191 @@
+"""What a request to vLLM carries for hopfix's plugin, and what the plugin answers: JSON text, the same over HTTP.
+
+The text stands in `SamplingParams.extra_args["hopfix"]` (over HTTP `vllm_xargs`), the answer in
+`kv_transfer_params["hopfix"]`, which every vLLM output has. States travel as base64 bytes with their dtype and shape;
+everything is checked where it is read, nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+from functools import lru_cache
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from correction.errors import InvalidInput
+from correction.mappings import (
+    IDENTITY,
+    MAPPINGS,
+    TOKEN,
+    FittedMapping,
+    Mapping,
+    check_finite,
+    mapping_named,
+    parts_of,
+)
+from correction.passes import Capture, Pass, Patch
+
+MOST_SITES = 1024  # read and written by one request
+MOST_CHARACTERS = 64 << 20  # of one request's text
+DTYPE = "float32"
+
+
+class _Packed(BaseModel):
+    """States: rows of one width."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    dtype: str
+    shape: Annotated[tuple[int, int], Field(strict=False)]  # a report was JSON in another process
+    data: str
+
+
+class _Sites(BaseModel):
+    """captures: (layer, position, follow). patches: (layer, position, mapping or token id); the states of the former in
+    their order."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    captures: Annotated[list[tuple[int, int, bool]], Field(max_length=MOST_SITES)] = []
+    patches: Annotated[list[tuple[int, int, str | int]], Field(max_length=MOST_SITES)] = []
+    states: _Packed | None = None
+    exit: int | None = None
+    lens: int | None = None
+
+
+class Report(BaseModel):
+    """What the plugin did. patched: how many patches were written. states: for each capture. error: why it failed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    patched: int = 0
+    states: list[_Packed] = []
+    lens: float | None = None
+    error: str | None = None
+
+
+def to_text(request: Pass) -> str | None:
+    """What a pass asks of the plugin, None if nothing.
+
+    Fitted mappings at the front of a chain are applied here, where their weights are; what reads the model or the state
+    that is replaced is left to the plugin. Raises `InvalidInput` for a mapping that has to run in between.
+    """
+    if request.plain:
+        return None
+    patches: list[tuple[int, int, str | int]] = []
+    states: list[Tensor] = []
+    for patch in request.patches:
+        if patch.mapping is TOKEN:
+            patches.append((patch.layer, patch.position, int(patch.state)))
+        else:
+            name, state = _sendable(patch)
+            patches.append((patch.layer, patch.position, name))
+            states.append(state)
+    sites = {
+        "captures": [(capture.layer, capture.position, capture.follow) for capture in request.captures],
+        "patches": patches,
+        "states": packed(torch.stack(states)) if states else None,
+        "exit": request.exit,
+        "lens": request.lens,
+    }
+    return json.dumps({name: value for name, value in sites.items() if value not in (None, [])})
+
+
+def _sendable(patch: Patch) -> tuple[str, Tensor]:
+    state, rest = patch.state, list(parts_of(patch.mapping))
+    while rest and isinstance(first := rest[0], FittedMapping):
+        state = first.on(state.device).apply(state.float().unsqueeze(0)).squeeze(0)
+        rest.pop(0)
+    if any(part is not MAPPINGS.get(part.name) for part in rest):
+        raise InvalidInput(
+            f"the mapping {patch.mapping.name!r} cannot be applied inside vLLM",
+            hint="put what was fitted first, or use the engine hf",
+            param="mapping",
+        )
+    return "+".join(part.name for part in rest) or IDENTITY.name, state
+
+
+@lru_cache(maxsize=256)  # three places of one process read a request's text
+def from_text(text: str) -> Pass:
+    """The sites as a pass without its prompt. Raises `InvalidInput` that says what is wrong with the text."""
+    if len(text) > MOST_CHARACTERS:
+        raise InvalidInput(f"hopfix: the text has {len(text)} characters, the most is {MOST_CHARACTERS}")
+    try:
+        sites = _Sites.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the text"
+        raise InvalidInput(f"hopfix: {where}: {first['msg']}") from None
+    named = [mapping for _, _, mapping in sites.patches if isinstance(mapping, str)]
+    states = unpacked(sites.states) if sites.states else torch.empty(0, 0)
+    if len(states) != len(named):
+        raise InvalidInput(f"hopfix: {len(named)} patches with a mapping, but {len(states)} states")
+    rows = iter(states)
+    return Pass(
+        (),
+        tuple(Capture(*capture) for capture in sites.captures),
+        tuple(
+            Patch(layer, position, torch.tensor([mapping]), TOKEN)
+            if isinstance(mapping, int)
+            else Patch(layer, position, next(rows), _mapping(mapping))
+            for layer, position, mapping in sites.patches
+        ),
+        exit=sites.exit,
+        lens=sites.lens,
+    )
+
+
+def _mapping(name: str) -> Mapping:
+    unknown = [part for part in name.split("+") if part not in MAPPINGS]
+    if unknown:  # above all no file, which is the business of who runs the machine
+        raise InvalidInput(f"hopfix: unknown mapping {unknown[0]!r}", hint=f"known: {', '.join(MAPPINGS)}")
+    return mapping_named(name)
+
+
+def digest(request: Pass) -> str:
+    """Tells apart what two requests write: layers, positions, mappings and states. Hexadecimal."""
+    found = hashlib.sha256()
+    for patch in request.patches:
+        found.update(f"{patch.layer} {patch.position} {patch.mapping.name} ".encode())
+        found.update(patch.state.numpy().tobytes())
+    return found.hexdigest()
+
+
+def packed(states: Tensor) -> dict[str, Any]:
+    """States, (rows, width), as JSON."""
+    data = base64.b64encode(states.detach().float().cpu().contiguous().numpy().tobytes()).decode()
+    return {"dtype": DTYPE, "shape": tuple(states.shape), "data": data}
+
+
+def unpacked(given: _Packed) -> Tensor:
+    """The states; raises `InvalidInput` for bytes that are not what they say, or numbers that are not finite."""
+    if given.dtype != DTYPE:
+        raise InvalidInput(f"hopfix: states of dtype {given.dtype!r}", hint=f"send {DTYPE}")
+    if min(given.shape) < 0:
+        raise InvalidInput(f"hopfix: states of shape {given.shape}")
+    try:
+        data = base64.b64decode(given.data, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InvalidInput(f"hopfix: the states are not base64 ({error})") from None
+    if len(data) != 4 * math.prod(given.shape):
+        raise InvalidInput(f"hopfix: {len(data)} bytes for states of shape {given.shape} in {DTYPE}")
+    if not data:
+        return torch.empty(given.shape)
+    states = torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(given.shape)
+    check_finite(states)
+    return states
+
+
+_REPORT = TypeAdapter(Report)
+
+
+def report_of(given: Any) -> Report | None:
+    """The plugin's answer, None if there is none: whoever asked it something must not take that for a yes."""
+    return None if given is None else _REPORT.validate_python(given)
