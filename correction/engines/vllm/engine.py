@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 
+from correction.engines.base import grid_of_passes
 from correction.engines.vllm.backend import Asked, Backend, Generated
+from correction.engines.vllm.wire import Report, report_of, to_text, unpacked
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.grid import Grid, GridPass
 from correction.models import LoadedModel
-from correction.passes import Alternative, Pass, PassResult, check_pass
+from correction.passes import Alternative, Capture, Pass, PassResult, Sampling, check_pass
 
 
 class VLLMEngine:
@@ -48,18 +50,20 @@ class VLLMEngine:
         return self._backend.restarts
 
     async def start(self) -> None:
-        """Raises `EngineUnavailable` if vLLM cannot be had."""
+        """Raises `EngineUnavailable` if vLLM cannot be had, `PatchNotApplied` if it lacks the plugin it should have."""
         self.context = min(self.context, await self._backend.start())
         self._started = True
+        if self.can_patch:
+            await self.run(Pass((self.loaded.pad_token,), (Capture(1),), sampling=Sampling(0, 0)))
 
     async def run(self, request: Pass) -> PassResult:
         check_pass(request, self.loaded.shape, self.context)
-        if request.patches:
-            raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
-        if request.captures:
-            raise InvalidInput("the engine 'vllm' cannot read hidden states", hint="use the engine hf or hf+vllm")
-        if request.exit is not None or request.lens is not None:
-            raise InvalidInput("the engine 'vllm' has no exits or lenses", hint="use the engine hf or hf+vllm")
+        if not (self.can_patch or request.plain):
+            raise PatchNotApplied(
+                "this vLLM neither reads nor overwrites hidden states", hint="use the engine hf, hf+vllm or vllm"
+            )
+        if any(patch.origin not in (None, self.loaded.parts) for patch in request.patches):
+            raise InvalidInput("the engine 'vllm' knows one model alone", hint="use the engine hf", param="engine")
         if not self._started or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
         sampling = request.sampling
@@ -68,17 +72,31 @@ class VLLMEngine:
             max(1, sampling.max_tokens),  # vLLM knows no pass without a token
             sampling.top_logprobs,
             self.loaded.stop_tokens,
+            to_text(request),
         )
-        return self._result(request, await self._backend.generate(asked))
+        given = await self._backend.generate(asked)
+        report = report_of(given.report)
+        if not request.plain:
+            if report is None:
+                raise PatchNotApplied(
+                    "vLLM did not say that it patched",
+                    hint="install hopfix in its environment and start it with --additional-config '{\"hopfix\": {}}'",
+                )
+            if report.error or report.patched != len(request.patches):
+                raise PatchNotApplied(report.error or f"{report.patched} of {len(request.patches)} patches applied")
+        return self._result(request, given, report or Report())
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
-        raise PatchNotApplied("the engine 'vllm' cannot patch", hint="use the engine hf or hf+vllm")
+        """A patched pass a cell."""
+        grid = await grid_of_passes(self, request)
+        on_done(len(request.prompts))
+        return grid
 
     async def close(self) -> None:
         self._closed = True
         await self._backend.close()
 
-    def _result(self, request: Pass, given: Generated) -> PassResult:
+    def _result(self, request: Pass, given: Generated, report: Report) -> PassResult:
         sampling = request.sampling
         stopped = given.stopped and sampling.max_tokens > 0
         tokens = given.tokens[: -1 if stopped else sampling.max_tokens]
@@ -91,9 +109,10 @@ class VLLMEngine:
                 tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in step)
                 for step in (step[: sampling.top_logprobs] for step in given.steps)
             ),
-            states=(),
-            patched=0,
+            states=tuple(unpacked(states) for states in report.states),
+            patched=report.patched,
             prompt_tokens=len(request.prompt),
             finish_reason="stop" if stopped else "length",
             engine=self.name,
+            lens=report.lens if sampling.max_tokens or sampling.top_logprobs else None,
         )

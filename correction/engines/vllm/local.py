@@ -33,7 +33,9 @@ def engine_arguments(
     # On a GPU vLLM takes this share of the device, weights included; on a CPU its KV cache has a size.
     memory: dict[str, Any] = {"gpu_memory_utilization": 0.9 if alone else 0.5}
     if on_cpu:
-        memory = {"kv_cache_memory_bytes": 1 << 30, "block_size": 32, "enforce_eager": True}
+        # Run eagerly, vLLM 0.32 forgets the buffers between the stages of a pipeline.
+        eager = (given or {}).get("pipeline_parallel_size", 1) == 1
+        memory = {"kv_cache_memory_bytes": 1 << 30, "block_size": 32, "enforce_eager": eager}
     arguments = {
         "model": str(loaded.folder),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),
