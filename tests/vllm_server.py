@@ -93,7 +93,10 @@ class VLLMServer:
         os.kill(engine_of(self.process.pid), signal.SIGKILL)
 
     def stop(self) -> None:
-        """Everything that is left of it."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait(60)
+        """In peace if it will, so that it gives its shared memory back."""
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        finally:
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, signal.SIGKILL)

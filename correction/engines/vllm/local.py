@@ -13,11 +13,14 @@ import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from copy import copy
+from functools import lru_cache
 from itertools import count
 from typing import Any
 
 from correction.engines.vllm.backend import Asked, Generated
 from correction.engines.vllm.in_flight import InFlight
+from correction.engines.vllm.orphans import STARTER
 from correction.errors import EngineUnavailable, InvalidInput
 from correction.models import LoadedModel
 
@@ -68,6 +71,7 @@ class LocalVLLM:
         self._engine: Any = None
         self._in_flight = InFlight()
         self._numbers = count()
+        self._params = lru_cache(maxsize=64)(self._sampling)  # vLLM checks each anew, at a cost that can be seen
         # One thread, so that a shutdown waits for a start that was given up.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-vllm")
         self._starting: Future[None] | None = None
@@ -146,24 +150,29 @@ class LocalVLLM:
         if engine is not None:
             engine.shutdown(timeout=20)
 
-    async def _generate(self, asked: Asked) -> Generated:
+    def _sampling(self, max_tokens: int, top_logprobs: int, stop: frozenset[int]) -> Any:
         from vllm import SamplingParams
-        from vllm.exceptions import VLLMClientError
-        from vllm.inputs import tokens_input
         from vllm.sampling_params import RequestOutputKind
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
-        engine = self._engine
-        params = SamplingParams(
+        return SamplingParams(
             temperature=0.0,
-            max_tokens=asked.max_tokens,
-            logprobs=min(asked.top_logprobs, engine.model_config.get_vocab_size()),
-            stop_token_ids=sorted(asked.stop),
+            max_tokens=max_tokens,
+            logprobs=min(top_logprobs, self._engine.model_config.get_vocab_size()),
+            stop_token_ids=sorted(stop),
             ignore_eos=True,  # the stop tokens above say it all
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
-            extra_args=None if asked.sites is None else {"hopfix": asked.sites},
+            skip_clone=True,  # each request has a copy already
         )
+
+    async def _generate(self, asked: Asked) -> Generated:
+        from vllm.exceptions import VLLMClientError
+        from vllm.inputs import tokens_input
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        engine = self._engine
+        params = copy(self._params(asked.max_tokens, asked.top_logprobs, asked.stop))
+        params.extra_args = None if asked.sites is None else {"hopfix": asked.sites}
         output: Any = None
         report: Any = None
         reason = "it was aborted"
@@ -196,6 +205,7 @@ def _environment(more: dict[str, str]) -> Iterator[None]:
     # Its warnings are about the settings chosen here; torch has threads already, and a fork could deadlock.
     defaults = {"VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1", "VLLM_WORKER_MULTIPROC_METHOD": "spawn"}
     settings = {"VLLM_LOGGING_STREAM": "ext://sys.stderr", "HF_HUB_OFFLINE": "1"}  # stdout is for data
+    settings[STARTER] = str(os.getpid())
     os.environ.update({**defaults, **more, **before, **settings})
     try:
         yield
