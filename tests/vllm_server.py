@@ -57,6 +57,7 @@ class VLLMServer:
         """Returns when the process runs; `wait_until_ready` when it answers."""
         environment = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "TORCH_COMPILE_DISABLE": "1"}
         options = f"--host 127.0.0.1 --port {self.port} --api-key {KEY} --generation-config vllm"
+        options += ' --additional-config {"hopfix":{}}'  # the plugin, so that it patches as well
         # As hopfix starts its own on a CPU, so that both compute alike.
         options += f" --dtype float32 --enforce-eager --block-size 32 --kv-cache-memory-bytes {1 << 28}"
         with self.log.open("ab") as stream:

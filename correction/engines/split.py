@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable
 
 from correction.engines.base import Engine
 from correction.errors import EngineUnavailable, InvalidInput
 from correction.grid import Grid, GridPass
-from correction.passes import Pass, PassResult
+from correction.passes import Pass, PassResult, Sampling
+
+TRIALS = 16  # one-token prompts that both are asked at the start
 
 logger = logging.getLogger(__name__)
 
@@ -53,9 +56,19 @@ class SplitEngine:
         return self.vllm.restarts
 
     async def start(self) -> None:
-        """Starts both; raises `EngineUnavailable` if vLLM cannot start, as that is what was asked for."""
+        """Starts both; raises `EngineUnavailable` if vLLM cannot start, as that is what was asked for.
+
+        Raises `InvalidInput` if vLLM has another model: its answers would be taken for this one's.
+        """
         await self.hf.start()
         await self.vllm.start()
+        trials = [Pass((token,), sampling=Sampling(1, 5)) for token in range(TRIALS)]
+        ours = await asyncio.gather(*map(self.hf.run, trials))
+        theirs = await asyncio.gather(*map(self.vllm.run, trials))
+        if sum(map(_alike, ours, theirs)) <= TRIALS / 2:
+            raise InvalidInput(
+                "vLLM has another model than the custom forward", hint="let it serve the same weights", param="vllm_url"
+            )
 
     async def run(self, request: Pass) -> PassResult:
         if self._first(request) is self.hf:
@@ -125,6 +138,12 @@ class SplitEngine:
             return
         self._outage = None
         logger.info("vLLM runs its passes again")
+
+
+def _alike(ours: PassResult, theirs: PassResult) -> bool:
+    """Whether the likeliest token there is a likely one here, too, though rounding may let neighbours change places."""
+    best, known = theirs.alternatives[0], {a.token: a.probability for a in ours.alternatives}
+    return abs(known.get(best.token, math.inf) - best.probability) < 0.1
 
 
 class _Slow(EngineUnavailable):

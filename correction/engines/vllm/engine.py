@@ -50,7 +50,7 @@ class VLLMEngine:
         return self._backend.restarts
 
     async def start(self) -> None:
-        """Raises `EngineUnavailable` if vLLM cannot be had, `PatchNotApplied` if it lacks the plugin it should have."""
+        """Raises `EngineUnavailable` if vLLM cannot be had, and as `run` does if it lacks the plugin it should have."""
         self.context = min(self.context, await self._backend.start())
         self._started = True
         if self.can_patch:

@@ -7,10 +7,8 @@ everywhere.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import multiprocessing
 import os
-import platform
 import signal
 import sys
 import time
@@ -28,6 +26,7 @@ from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel, load_model
 from correction.passes import Capture, Pass, Patch, Sampling
 from correction.prompts import Prompts
+from tests.vllm_server import missing
 
 # What vLLM 0.32 and the torch it brings do on import, at the start and at the shutdown.
 pytestmark = [
@@ -48,12 +47,6 @@ def wait_until() -> Callable[[Callable[[], object]], Awaitable[None]]:
                 await asyncio.sleep(0.05)
 
     return wait
-
-
-def missing() -> str:
-    if (sys.platform, platform.machine()) != ("linux", "x86_64"):
-        return f"vLLM is tested on Linux x86-64, this is {sys.platform} {platform.machine()}"
-    return "" if importlib.util.find_spec("vllm") else "vLLM is not installed: make vllm"
 
 
 def local(loaded: LoadedModel) -> LocalVLLM:
@@ -256,6 +249,23 @@ def test_the_split_engine_routes_by_what_a_pass_needs(vllm, hf, runner, prompts,
     assert (len(captured.states), patched.patched) == (1, 1)
     monkeypatch.setattr(vllm, "context", len(prompts[0]))  # a cache too small for the pass
     assert runner.run(split.run(Pass(prompts[0]))).engine == "hf"
+
+
+@pytest.mark.vllm
+def test_a_vllm_of_another_model_is_found_out_at_the_start(vllm, hf, runner, other_model):
+    same = VLLMEngine(vllm.loaded, vllm._backend._backend)  # it is started already
+    runner.run(SplitEngine(hf, same).start())
+    other = HFEngine(load_model(str(other_model), device="cpu"))
+    with pytest.raises(InvalidInput, match="another model"):
+        runner.run(SplitEngine(other, same).start())
+    runner.run(other.close())
+
+
+@pytest.mark.vllm
+def test_a_vllm_without_the_plugin_is_found_out_at_the_start(vllm, loaded, runner):
+    engine = VLLMEngine(loaded, vllm._backend._backend, patches=True)
+    with pytest.raises(InvalidInput, match="additional-config"):
+        runner.run(engine.start())
 
 
 @pytest.mark.vllm

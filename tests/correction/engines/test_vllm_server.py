@@ -13,12 +13,14 @@ from threading import Thread
 
 import httpx
 import pytest
+import torch
 
 from correction.engines import HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import ServerVLLM
 from correction.errors import EngineUnavailable, InvalidInput
+from correction.mappings import MAPPINGS
 from correction.models import LoadedModel, demo_folder
-from correction.passes import Pass, Sampling
+from correction.passes import Capture, Pass, Patch, Sampling
 from correction.prompts import Prompts
 from tests.correction.engines.test_vllm import COUNTRIES, PARKS, assert_same, together
 from tests.vllm_server import KEY, VLLMServer, engine_of, free_port, missing
@@ -58,7 +60,7 @@ def backend(url: str, demo: LoadedModel, key: str | None = KEY, names: tuple[str
 
 @pytest.fixture(scope="module")
 def vllm(server: VLLMServer, demo: LoadedModel, runner: asyncio.Runner) -> Iterator[VLLMEngine]:
-    engine = VLLMEngine(demo, backend(server.url, demo))
+    engine = VLLMEngine(demo, backend(server.url, demo), patches=True)
     runner.run(engine.start())
     yield engine
     runner.run(engine.close())
@@ -127,6 +129,24 @@ def test_both_give_the_same(vllm, hf, runner, prompts):
 def test_both_read_sampling_alike(vllm, hf, runner, prompts, sampling):
     passes = [Pass(prompt, sampling=sampling) for prompt in prompts[::8]]
     assert_same(runner.run(together(vllm, passes)), runner.run(together(hf, passes)))
+
+
+@pytest.mark.vllm
+def test_what_is_patched_and_read_travels_both_ways(vllm, hf, runner, prompts):
+    read = [Pass(prompt, captures=(Capture(3), Capture(6, follow=True))) for prompt in prompts[:8]]
+    theirs, ours = (runner.run(together(engine, read)) for engine in (hf, vllm))
+    for a, b in zip(ours, theirs, strict=True):
+        assert [states.shape for states in a.states] == [states.shape for states in b.states]
+        assert all(torch.allclose(*pair, atol=1e-3) for pair in zip(a.states, b.states, strict=True))
+    patched = [
+        Pass(
+            prompt,
+            patches=(Patch(1, -2, result.states[0][0], MAPPINGS["norm_matched"]), Patch(0, -1, result.states[1][0])),
+        )
+        for prompt, result in zip(prompts[8:], theirs, strict=True)
+    ]
+    assert_same(runner.run(together(vllm, patched)), runner.run(together(hf, patched)))
+    assert [result.patched for result in runner.run(together(vllm, patched))] == [2] * 8
 
 
 @pytest.mark.vllm
