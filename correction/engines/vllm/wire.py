@@ -15,8 +15,10 @@ import math
 from functools import lru_cache
 from typing import Annotated, Any
 
+import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from correction.errors import InvalidInput
@@ -26,7 +28,6 @@ from correction.mappings import (
     TOKEN,
     FittedMapping,
     Mapping,
-    check_finite,
     mapping_named,
     parts_of,
 )
@@ -37,7 +38,7 @@ MOST_CHARACTERS = 64 << 20  # of one request's text
 DTYPE = "float32"
 
 
-class _Packed(BaseModel):
+class Packed(BaseModel):
     """States: rows of one width."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -47,7 +48,7 @@ class _Packed(BaseModel):
     data: str
 
 
-class _Sites(BaseModel):
+class Sites(BaseModel):
     """captures: (layer, position, follow). patches: (layer, position, mapping or token id); the states of the former in
     their order."""
 
@@ -55,7 +56,7 @@ class _Sites(BaseModel):
 
     captures: Annotated[list[tuple[int, int, bool]], Field(max_length=MOST_SITES)] = []
     patches: Annotated[list[tuple[int, int, str | int]], Field(max_length=MOST_SITES)] = []
-    states: _Packed | None = None
+    states: Packed | None = None
     exit: int | None = None
     lens: int | None = None
 
@@ -66,7 +67,7 @@ class Report(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     patched: int = 0
-    states: list[_Packed] = []
+    states: list[Packed] = []
     lens: float | None = None
     error: str | None = None
 
@@ -91,7 +92,7 @@ def to_text(request: Pass) -> str | None:
     sites = {
         "captures": [(capture.layer, capture.position, capture.follow) for capture in request.captures],
         "patches": patches,
-        "states": packed(torch.stack(states)) if states else None,
+        "states": packed(torch.stack(states).float().cpu().numpy()) if states else None,
         "exit": request.exit,
         "lens": request.lens,
     }
@@ -112,17 +113,23 @@ def _sendable(patch: Patch) -> tuple[str, Tensor]:
     return "+".join(part.name for part in rest) or IDENTITY.name, state
 
 
-@lru_cache(maxsize=256)  # three places of one process read a request's text
-def from_text(text: str) -> Pass:
-    """The sites as a pass without its prompt. Raises `InvalidInput` that says what is wrong with the text."""
+@lru_cache(maxsize=256)  # several places of one process read a request's text, and many requests have the same
+def outline(text: str) -> Sites:
+    """The sites, their states still packed. Raises `InvalidInput` that says what is wrong with the text."""
     if len(text) > MOST_CHARACTERS:
         raise InvalidInput(f"hopfix: the text has {len(text)} characters, the most is {MOST_CHARACTERS}")
     try:
-        sites = _Sites.model_validate_json(text)
+        return Sites.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the text"
         raise InvalidInput(f"hopfix: {where}: {first['msg']}") from None
+
+
+@lru_cache(maxsize=256)
+def from_text(text: str) -> Pass:
+    """The sites as a pass without its prompt. Raises `InvalidInput` that says what is wrong with the text."""
+    sites = outline(text)
     named = [mapping for _, _, mapping in sites.patches if isinstance(mapping, str)]
     states = unpacked(sites.states) if sites.states else torch.empty(0, 0)
     if len(states) != len(named):
@@ -149,43 +156,33 @@ def _mapping(name: str) -> Mapping:
     return mapping_named(name)
 
 
-def digest(request: Pass) -> str:
-    """Tells apart what two requests write: layers, positions, mappings and states. Hexadecimal."""
-    found = hashlib.sha256()
-    for patch in request.patches:
-        found.update(f"{patch.layer} {patch.position} {patch.mapping.name} ".encode())
-        found.update(patch.state.numpy().tobytes())
-    return found.hexdigest()
+def digest(text: str) -> str:
+    """Tells apart what two requests ask of the plugin. Hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
-def packed(states: Tensor) -> dict[str, Any]:
+def packed(states: NDArray[np.float32]) -> dict[str, Any]:
     """States, (rows, width), as JSON."""
-    data = base64.b64encode(states.detach().float().cpu().contiguous().numpy().tobytes()).decode()
-    return {"dtype": DTYPE, "shape": tuple(states.shape), "data": data}
+    data = base64.b64encode(np.ascontiguousarray(states, np.float32).tobytes()).decode()
+    return {"dtype": DTYPE, "shape": states.shape, "data": data}
 
 
-def unpacked(given: _Packed) -> Tensor:
+def unpacked(given: Packed) -> Tensor:
     """The states; raises `InvalidInput` for bytes that are not what they say, or numbers that are not finite."""
     if given.dtype != DTYPE:
         raise InvalidInput(f"hopfix: states of dtype {given.dtype!r}", hint=f"send {DTYPE}")
-    if min(given.shape) < 0:
-        raise InvalidInput(f"hopfix: states of shape {given.shape}")
     try:
         data = base64.b64decode(given.data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"hopfix: the states are not base64 ({error})") from None
-    if len(data) != 4 * math.prod(given.shape):
+    if min(given.shape) < 0 or len(data) != 4 * math.prod(given.shape):
         raise InvalidInput(f"hopfix: {len(data)} bytes for states of shape {given.shape} in {DTYPE}")
-    if not data:
-        return torch.empty(given.shape)
-    states = torch.frombuffer(bytearray(data), dtype=torch.float32).reshape(given.shape)
-    check_finite(states)
-    return states
-
-
-_REPORT = TypeAdapter(Report)
+    states = np.frombuffer(bytearray(data), np.float32).reshape(given.shape)
+    if not np.isfinite(states).all():
+        raise InvalidInput("hopfix: a hidden state is not finite")
+    return torch.from_numpy(states)
 
 
 def report_of(given: Any) -> Report | None:
     """The plugin's answer, None if there is none: whoever asked it something must not take that for a yes."""
-    return None if given is None else _REPORT.validate_python(given)
+    return None if given is None else Report.model_validate(given)

@@ -11,29 +11,36 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from correction.engines.vllm.wire import digest, from_text, packed
+from correction.engines.vllm.wire import Sites, digest, outline, packed
 from correction.engines.vllm_plugin import KEY, text_of
-from correction.passes import Pass
+
+
+@dataclass
+class News:
+    """What one step has done for the requests with sites.
+
+    reads: (request, capture, token position) of each row of states. patched: how many patches a request has by now.
+    """
+
+    reads: list[tuple[str, int, int]]
+    states: NDArray[np.float32]
+    patched: dict[str, int]
+    lenses: dict[str, float]
+    errors: dict[str, str]
 
 
 @dataclass
 class _Open:
     """A request with sites that has not ended."""
 
-    wanted: Pass
+    wanted: Sites
     patched: int = 0
-    states: dict[tuple[int, int], Tensor] = field(default_factory=dict)  # (capture, token position) -> state
+    states: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)  # (capture, position) -> state
     lens: float | None = None
     error: str | None = None
-
-    def add(self, news: dict[str, Any]) -> None:
-        self.patched = news.get("patched", self.patched)
-        self.states |= news.get("states", {})
-        self.lens = news.get("lens", self.lens)
-        self.error = self.error or news.get("error")
 
     def report(self, steps: int) -> dict[str, Any]:
         """`steps`: how many tokens were generated; a step that ran ahead of the stop is not part of it."""
@@ -41,14 +48,22 @@ class _Open:
         if self.error or missing:
             return {"patched": self.patched, "error": self.error or f"{missing} patches were not written"}
         states = []
-        for index, capture in enumerate(self.wanted.captures):
-            read = [self.states[key] for key in sorted(self.states) if key[0] == index][
-                : steps if capture.follow else 1
-            ]
+        for index, (_, _, follow) in enumerate(self.wanted.captures):
+            read = [self.states[key] for key in sorted(self.states) if key[0] == index][: steps if follow else 1]
             if not read:
                 return {"patched": self.patched, "error": f"capture {index} was not read"}
-            states.append(packed(torch.stack(read)))
+            states.append(packed(np.stack(read)))
         return {"patched": self.patched, "states": states, "lens": self.lens}
+
+
+def _tell(waiting: dict[str, _Open], news: News) -> None:
+    for (name, index, position), state in zip(news.reads, news.states, strict=True):
+        if name in waiting:
+            waiting[name].states[index, position] = state
+    for found, attribute in ((news.patched, "patched"), (news.lenses, "lens"), (news.errors, "error")):
+        for name, value in found.items():
+            if name in waiting:
+                setattr(waiting[name], attribute, value)
 
 
 def install() -> None:
@@ -66,20 +81,21 @@ def _install_keys() -> None:
         keys, mm = plain(request, start, end, mm)
         text = text_of(request.sampling_params)
         if text is not None:
-            keys = (*(keys or ()), *own_keys(from_text(text), request.num_prompt_tokens, start, end)) or None
+            keys = (*(keys or ()), *own_keys(text, request.num_prompt_tokens, start, end)) or None
         return keys, mm
 
     for module in (kv_cache_utils, block_pool, offload):  # the latter two import the function by name
         module.generate_block_hash_extra_keys = generate_block_hash_extra_keys
 
 
-def own_keys(wanted: Pass, length: int, start: int, end: int) -> tuple[tuple[str, str], ...]:
+def own_keys(text: str, length: int, start: int, end: int) -> tuple[tuple[str, str], ...]:
     """What a block of token positions [start, end) is known by beside its tokens and the blocks before it."""
+    wanted = outline(text)
     keys: list[tuple[str, str]] = []
     if wanted.exit is not None and start == 0:
         keys.append((KEY, f"exit {wanted.exit}"))
-    if wanted.patches and start <= min(patch.position % length for patch in wanted.patches) < end:
-        keys.append((KEY, digest(wanted)))
+    if wanted.patches and start <= min(position % length for _, position, _ in wanted.patches) < end:
+        keys.append((KEY, digest(text)))
     return tuple(keys)
 
 
@@ -92,7 +108,7 @@ def _install_reports() -> None:
     def add_request(self: Any, request: Any) -> None:
         text = text_of(request.sampling_params)
         if text is not None:
-            vars(self).setdefault(KEY, {})[request.request_id] = _Open(from_text(text))
+            vars(self).setdefault(KEY, {})[request.request_id] = _Open(outline(text))
         add(self, request)
 
     def free_request(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -106,9 +122,8 @@ def _install_reports() -> None:
         waiting = vars(self).get(KEY)
         if not waiting:
             return update(self, scheduled, output)
-        for name, news in getattr(output, KEY, {}).items():
-            if name in waiting:
-                waiting[name].add(news)
+        if (news := getattr(output, KEY, None)) is not None:
+            _tell(waiting, news)
         outputs = update(self, scheduled, output)
         for of_client in outputs.values():
             for one in of_client.outputs:

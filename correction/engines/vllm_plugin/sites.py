@@ -12,15 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from correction.engines.vllm.wire import from_text
 from correction.engines.vllm_plugin.parts import VLLMParts
+from correction.engines.vllm_plugin.scheduler import News
 from correction.hooks import EMBEDDING
 from correction.mappings import IDENTITY, Chain, Mapping, parts_of
 from correction.passes import Pass
 
+LENS = -1  # in the place of a capture
 READS_TARGET = ("norm_matched", "added")  # mappings that need the state that is replaced
 
 
@@ -42,7 +45,6 @@ class Request:
     length: int
     writes: list[Write] = field(default_factory=list)
     done: set[int] = field(default_factory=set)
-    lens: Tensor | None = None
 
     @property
     def last(self) -> int:
@@ -60,9 +62,10 @@ class Request:
 class Step:
     """One step. Rows are those of the batch's hidden states, (tokens, width).
 
-    writes: layer -> rest of the mapping -> [(row, value)]. reads: layer -> [(row, request, capture, position)], capture
-    -1 for a lens. exits: layer -> rows whose final state is that layer's. writers: (request, patch) in this step.
-    skip: the layer from which on no block is needed, if there is one.
+    writes: layer -> rest of the mapping -> [(row, value)]. reads: layer -> [(row, request, capture or LENS, position)].
+    exits: layer -> rows whose final state is that layer's; leaving: their requests. writers: (request, patch) of what
+    is written. skip: the layer from which on no block is needed, if there is one. The rest is what has happened so far:
+    states of the reads and of the exits in the order of layers, rows written, and what the lenses saw.
     """
 
     writes: dict[int, dict[Mapping, list[tuple[int, Tensor]]]] = field(
@@ -73,10 +76,16 @@ class Step:
     writers: list[tuple[str, int]] = field(default_factory=list)
     leaving: list[str] = field(default_factory=list)
     skip: int | None = None
-    # What has happened so far, in order of layers.
     states: list[Tensor] = field(default_factory=list)
     left: list[Tensor] = field(default_factory=list)
     written: int = 0
+    lens_names: list[str] = field(default_factory=list)
+    lenses: Tensor = field(default_factory=lambda: torch.empty(0))
+
+    @property
+    def sites(self) -> list[tuple[int, str, int, int]]:
+        """The rows of `states`, as `reads` has them."""
+        return [site for layer in sorted(self.reads) for site in self.reads[layer]]
 
 
 class Sites:
@@ -85,7 +94,6 @@ class Sites:
     def __init__(self, parts: VLLMParts) -> None:
         self.parts = parts
         self.requests: dict[str, Request] = {}
-        self.errors: dict[str, str] = {}
         self.cached: list[str] = []  # admitted with patches that the prefix cache holds: told with the next news
         self.received: dict[str, Tensor] = {}  # of this step, from the rank before
         self.step: Step | None = None
@@ -97,7 +105,6 @@ class Sites:
         """
         for name in finished:
             self.requests.pop(name, None)
-            self.errors.pop(name, None)
         mapped: dict[Mapping, list[tuple[Write, Tensor]]] = defaultdict(list)
         for name, text, length, cached in new:
             request = self.requests[name] = Request(from_text(text), length)
@@ -156,7 +163,7 @@ class Sites:
             for position in range(max(first, computed), end if capture.follow else min(first + 1, end)):
                 step.reads[capture.layer].append((begin + position - computed, name, index, position))
         if wanted.lens is not None and computed < request.length <= end:
-            step.reads[wanted.lens].append((begin + request.length - 1 - computed, name, -1, -1))
+            step.reads[wanted.lens].append((begin + request.length - 1 - computed, name, LENS, 0))
 
     def visit(self, layer: int, hidden: Tensor, residual: Tensor | None) -> None:
         """Serves the sites of a layer, in place. The hidden states are the sum of both tensors, (tokens, width)."""
@@ -216,45 +223,42 @@ class Sites:
         step = self.step
         if step is None or not step.states:
             return
-        sites = [site for layer in sorted(step.reads) for site in step.reads[layer]]
-        lenses = [(number, name) for number, (_, name, index, _) in enumerate(sites) if index == -1]
+        lenses = [(number, name) for number, (_, name, index, _) in enumerate(step.sites) if index == LENS]
         if not lenses:
             return
         states = torch.cat(step.states)[self._rows([number for number, _ in lenses])]
         logprobs = self.parts.own_logits(states).float().log_softmax(-1)
         tokens = sampled[self._rows([order[name] for _, name in lenses]), 0].long().unsqueeze(-1)
-        for (_, name), probability in zip(lenses, logprobs.gather(-1, tokens).exp().squeeze(-1), strict=True):
-            self.requests[name].lens = probability
+        step.lens_names = [name for _, name in lenses]
+        step.lenses = logprobs.gather(-1, tokens).exp().squeeze(-1)
 
-    def news(self) -> dict[str, dict[str, Any]]:
-        """What this step has done, by request; ends the step."""
-        news: dict[str, dict[str, Any]] = defaultdict(dict)
+    def news(self) -> News | None:
+        """What this step has done, None if nothing; ends the step."""
         step, self.step = self.step, None
         changed, self.cached = [name for name in self.cached if name in self.requests], []
+        news = News([], np.empty((0, 0), np.float32), {}, {}, {})
         if step is not None:
             changed += [name for name, _ in step.writers]
             self._tell(step, news)
-        for name in {*news, *changed}:
-            news[name]["patched"] = len(self.requests[name].done)
-        return dict(news)
+        news.patched.update((name, len(self.requests[name].done)) for name in changed)
+        return news if news.reads or news.patched or news.lenses or news.errors else None
 
-    def _tell(self, step: Step, news: dict[str, dict[str, Any]]) -> None:
+    def _tell(self, step: Step, news: News) -> None:
         planned = len(step.writers) + len(step.leaving)
         if step.written != planned:
             reason = f"{step.written} of {planned} planned writes took place in a step of the batch"
-            for name in {*(name for name, _ in step.writers), *step.leaving}:
-                self.errors[name] = news[name]["error"] = reason
-        for name, index in step.writers:
-            if name not in self.errors:
+            news.errors.update((name, reason) for name in (*(name for name, _ in step.writers), *step.leaving))
+        else:
+            for name, index in step.writers:
                 self.requests[name].done.add(index)
-        states = torch.cat(step.states).float().cpu() if step.states else torch.empty(0)
-        for state, (_, name, index, position) in zip(
-            states, (site for layer in sorted(step.reads) for site in step.reads[layer]), strict=True
-        ):
-            if index >= 0:
-                news[name].setdefault("states", {})[index, position] = state
-            elif (lens := self.requests[name].lens) is not None:
-                news[name]["lens"] = float(lens)
+        sites = step.sites
+        kept = [number for number, (_, _, index, _) in enumerate(sites) if index != LENS]
+        if kept:
+            states = torch.cat(step.states)
+            states = states if len(kept) == len(sites) else states[self._rows(kept)]
+            news.reads += [sites[number][1:] for number in kept]
+            news.states = states.float().cpu().numpy()
+        news.lenses.update(zip(step.lens_names, step.lenses.tolist(), strict=True))
 
 
 def _split(mapping: Mapping) -> tuple[Mapping, Mapping]:

@@ -219,7 +219,7 @@ def _around_step(worker: type, runner: type) -> None:
         last = self.execute_model_state is not None
         given = finish(self, *args, **kwargs)
         sites = _Process.sites
-        if sites is not None and last and (news := sites.news()):
+        if sites is not None and last and (news := sites.news()) is not None:
             setattr(getattr(given, "_model_runner_output", given), KEY, news)
         return given
 
