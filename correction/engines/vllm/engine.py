@@ -82,8 +82,8 @@ class VLLMEngine:
                     "vLLM did not say that it patched",
                     hint="install hopfix in its environment and start it with --additional-config '{\"hopfix\": {}}'",
                 )
-            if report.error or report.patched != len(request.patches):
-                raise PatchNotApplied(report.error or f"{report.patched} of {len(request.patches)} patches applied")
+            if report.patched != len(request.patches):
+                raise PatchNotApplied(f"{report.patched} of {len(request.patches)} patches were applied")
         return self._result(request, given, report or Report())
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:

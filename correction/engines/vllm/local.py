@@ -21,7 +21,7 @@ from typing import Any
 from correction.engines.vllm.backend import Asked, Generated
 from correction.engines.vllm.in_flight import InFlight
 from correction.engines.vllm.orphans import STARTER
-from correction.errors import EngineUnavailable, InvalidInput
+from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel
 
 
@@ -137,7 +137,8 @@ class LocalVLLM:
     def _on_cpu_settings(self) -> dict[str, str]:
         if not self.on_cpu:
             return {}
-        settings = {"TORCH_COMPILE_DISABLE": "1"}  # compiling takes longer than it gives back
+        # Compiling takes longer than it gives back; where vLLM must not run eagerly it is needed.
+        settings = {"TORCH_COMPILE_DISABLE": "1"} if self.arguments.get("enforce_eager") else {}
         ranks = self.arguments.get("tensor_parallel_size", 1) * self.arguments.get("pipeline_parallel_size", 1)
         if ranks > 1:  # vLLM shares the cores out only where each rank has a memory node of its own
             cores = sorted(os.sched_getaffinity(0))
@@ -178,11 +179,13 @@ class LocalVLLM:
         reason = "it was aborted"
         try:
             async for answer in engine.generate(tokens_input([*asked.prompt]), params, str(next(self._numbers))):
-                output, report = answer.outputs[0], answer.kv_transfer_params
+                output, report = answer.outputs[0], (answer.kv_transfer_params or {}).get("hopfix")
         except (EngineDeadError, EngineGenerateError) as error:
             reason = repr(error)  # and not the error: its traceback would keep the engine alive
         except (VLLMClientError, ValueError) as error:
             raise InvalidInput("vLLM refuses the pass", hint=repr(error), param="prompt") from error
+        if report and report.get("error"):
+            raise PatchNotApplied(str(report["error"]))
         if output is None or output.finish_reason not in ("stop", "length"):
             raise EngineUnavailable("vLLM did not finish the pass", hint=reason)
         tokens = tuple(int(token) for token in output.token_ids)
@@ -194,7 +197,7 @@ class LocalVLLM:
                 for step in output.logprobs
             ),
             output.finish_reason == "stop",
-            (report or {}).get("hopfix"),
+            report,
         )
 
 

@@ -1,0 +1,70 @@
+"""Under every condition that runs on a CPU, a patched vLLM gives what the custom forward gives.
+
+One start of vLLM for each. 200 passes of every kind run at once in one continuous batch, plain ones among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.correction.engines.vllm_plugin.conftest import Beside, counted, start
+from tests.vllm_passes import assert_agree, draw
+from tests.vllm_server import missing
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
+]
+
+PASSES = 200
+
+
+@dataclass(frozen=True)
+class Condition:
+    model: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+# Steps of 64 tokens: prompts are cut into chunks, and patched positions fall into later ones.
+CHUNKED = {"max_num_batched_tokens": 64, "max_num_seqs": 16}
+# Room for 6 blocks of 32 tokens, 16 requests of up to 58 tokens each: some are thrown out and computed again.
+TIGHT = {**CHUNKED, "num_gpu_blocks_override": 6, "max_model_len": 64, "disable_log_stats": False}
+CONDITIONS = {
+    "llama, chunked prefill, preemption": Condition("llama", TIGHT),
+    "llama, torch.compile": Condition("llama", {"enforce_eager": False}),
+    "llama, tensor parallel 2": Condition("llama", {"tensor_parallel_size": 2, **CHUNKED}),
+    "llama, pipeline parallel 2": Condition("llama", {"pipeline_parallel_size": 2, **CHUNKED}),
+    "qwen3, chunked prefill": Condition("qwen3", CHUNKED),
+    "gemma2, chunked prefill": Condition("gemma2", CHUNKED),
+    "gpt_neox, chunked prefill": Condition("gpt_neox", CHUNKED),
+}
+
+
+@pytest.fixture(scope="module", params=CONDITIONS)
+def condition(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def beside(condition: str, runner: asyncio.Runner, folders: dict[str, Path]) -> Iterator[Beside]:
+    chosen = CONDITIONS[condition]
+    started = start(runner, str(folders[chosen.model]), chosen.arguments)
+    yield started
+    started.close()
+
+
+def test_every_kind_of_pass_agrees_with_the_custom_forward(beside: Beside, condition: str) -> None:
+    requests = draw(beside.loaded.shape, PASSES, seed=1)
+    difference = assert_agree(requests, beside.ours(requests), beside.theirs(requests))
+    print(f"\n{condition}: largest difference {difference:.1e} over {PASSES} passes")  # noqa: T201
+    if "preemption" in condition:
+        assert counted("vllm:num_preemptions_total") > 0
