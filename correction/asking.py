@@ -8,16 +8,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from correction.answers import Bridge, Usage
-from correction.engines.base import Engine
+from correction.engines.base import Engine, Relaying
+from correction.errors import InvalidInput
 from correction.mappings import TOKEN, Mapping
 from correction.models import LoadedModel
-from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Sampling
+from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Relay, Sampling
 from correction.prompts import Prompts, without_full_stop
 
 TOP = 5  # alternatives of a bridge at each of its tokens
@@ -84,6 +86,9 @@ class Asking:
         """Runs a pass; its text comes back without the full stop that ends a sentence."""
         started = time.perf_counter()
         result = await self.engine.run(request)
+        return self._noted(request, result, stage, started)
+
+    def _noted(self, request: Pass, result: PassResult, stage: str, started: float) -> PassResult:
         self._timings[stage] = max(self._timings.get(stage, 0.0), 1000 * (time.perf_counter() - started))
         self.usage.add(result, request.exit or self.loaded.parts.depth)
         self.engine_name = result.engine
@@ -93,29 +98,56 @@ class Asking:
         """Generates an answer; the blocks beyond layer `exit` are left out."""
         given = self._prompt(prompt)
         sampling = Sampling(self.max_tokens, 0)
-        return await self.run(Pass(given.tokens, (), given.patches, sampling, self._early(exit)), stage)
+        return await self.run(Pass(given.tokens, (), given.patches, sampling, self.early(exit)), stage)
 
     async def read(
         self, prompt: Prompt | str, stage: str, layer: int | None = None, exit: int | None = None
     ) -> Reading:
         """Reads a bridge; with `layer` also the states there that predict its tokens, and an early layer's view."""
+        request = self._reading(prompt, layer, exit)
+        return self._read(request, await self.run(request, stage))
+
+    async def relay(
+        self, prompt: Prompt | str, stage: str, layer: int, exit: int | None, then: Relay, then_stage: str
+    ) -> tuple[Reading, PassResult | None]:
+        """Reads a bridge and, where it can be taken up at once, also generates what comes of it.
+
+        The engine cannot tell their times apart: the second stage then has all of it.
+        """
+        assert isinstance(self.engine, Relaying)
+        request = self._reading(prompt, layer, exit)
+        started = time.perf_counter()
+        first, second = await self.engine.relay(request, then)
+        reading = self._read(request, self._noted(request, first, stage if second is None else then_stage, started))
+        if second is None:
+            return reading, None
+        return reading, self._noted(then.second(first), second, then_stage, started)
+
+    def _reading(self, prompt: Prompt | str, layer: int | None, exit: int | None) -> Pass:
         given = self._prompt(prompt)
         captures = () if layer is None else (Capture(layer, follow=True),)
-        sampling = Sampling(self.max_tokens, TOP)
-        exit = self._early(exit)
         lens = None if layer is None else max(1, layer // 4)
-        result = await self.run(Pass(given.tokens, captures, given.patches, sampling, exit, lens), stage)
+        return Pass(given.tokens, captures, given.patches, Sampling(self.max_tokens, TOP), self.early(exit), lens)
+
+    def _read(self, request: Pass, result: PassResult) -> Reading:
         return Reading(
             result.text,
             result.tokens,
             result.probability,
             result.finish_reason == "stop",
-            result.states[0] if captures else None,
+            result.states[0] if request.captures else None,
             result.steps,
             result.logprobs,
-            exit,
+            request.exit,
             result.lens,
         )
+
+    def blanks(self, hop: str, most: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        """The hop with 1, 2, ... placeholders, and where they are: as many as the tokenizer keeps apart."""
+        found = []
+        with suppress(InvalidInput):
+            found += [self.prompts.encode_blank(hop, width) for width in range(1, most + 1)]
+        return tuple(found)
 
     def blank(self, hop: str, states: Sequence[Tensor] | Tensor, layer: int, mapping: Mapping) -> Prompt:
         """The hop with a placeholder for each state, and the states written over them through the mapping."""
@@ -130,7 +162,12 @@ class Asking:
         """Generated tokens as an answer shows them."""
         return without_full_stop(self.loaded.decode(list(tokens)))
 
-    def _early(self, exit: int | None) -> int | None:
+    @property
+    def relays(self) -> bool:
+        """Whether the engine can be asked for a relay."""
+        return isinstance(self.engine, Relaying)
+
+    def early(self, exit: int | None) -> int | None:
         return None if exit == self.loaded.parts.depth else exit
 
     def _prompt(self, prompt: Prompt | str) -> Prompt:

@@ -131,6 +131,31 @@ class PassResult:
         return self.steps[0] if self.steps else ()
 
 
+@dataclass(frozen=True, eq=False)
+class Relay:
+    """A second pass that takes up what a first one has generated: the states that predict each of its tokens.
+
+    blanks: for 1, 2, ... tokens the prompt and the positions of its placeholders, over which the states of the first
+    pass's first capture are written at `layer`, through `mapping`. least: the probability below which, as with too many
+    tokens, none, or an unfinished text, there is no second pass. Plain data, so that an engine can run both at one go.
+    """
+
+    blanks: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
+    layer: int
+    mapping: Mapping
+    sampling: Sampling
+    exit: int | None = None
+    least: float = 0.0
+
+    def second(self, first: PassResult) -> Pass:
+        """The second pass after one that it takes up."""
+        length = len(first.tokens)
+        prompt, sites = self.blanks[length - 1]
+        states = first.states[0][:length]
+        patches = (Patch(self.layer, at, state, self.mapping) for at, state in zip(sites, states, strict=True))
+        return Pass(prompt, patches=tuple(patches), sampling=self.sampling, exit=self.exit)
+
+
 def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
     """Raises `InvalidInput` for a pass that a model of this shape cannot run within `context` tokens."""
     depth = shape.depth

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
 from correction.grid import Grid, GridPass
-from correction.passes import Pass, PassResult
+from correction.passes import Pass, PassResult, Relay
 
 
 class Engine(Protocol):
@@ -57,6 +57,15 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Frees what the engine holds; passes in flight fail with `EngineUnavailable`."""
+        ...
+
+
+@runtime_checkable
+class Relaying(Protocol):
+    """An engine that runs a pass and what takes it up at one go; the others are asked for one after the other."""
+
+    async def relay(self, first: Pass, then: Relay) -> tuple[PassResult, PassResult | None]:
+        """Both results, None for a second pass that there is none of; raises as `run` does."""
         ...
 
 

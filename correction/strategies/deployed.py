@@ -15,8 +15,8 @@ from correction.answers import Answer, Bridge, Fallback, HopResult
 from correction.asking import Asking, Prompt, Reading
 from correction.bridges import Candidate, likeliest, merged
 from correction.confidence import Route, Signs
-from correction.passes import PassResult
-from correction.profile import Choice, Profile
+from correction.passes import PassResult, Relay, Sampling
+from correction.profile import Choice, Profile, Thresholds
 from correction.questions import Hops, Question
 from correction.strategies.text import direct, text_from
 
@@ -58,6 +58,7 @@ class _Deploying:
         self.mapping = profile.mapping(profile.choice)
         self.said: list[HopResult] = []
         self.first: Reading | None = None  # of hop 1
+        self.relayed: PassResult | None = None  # the last hop, where the engine has run it in one go with hop 1
 
     async def bridges(self, hop: str, before: list[Candidate], stage: str) -> tuple[Reading, list[Candidate]]:
         """The hop's likeliest reading, and the bridges it may mean: one if it is sure, none if it gives none."""
@@ -81,10 +82,26 @@ class _Deploying:
         layer = self.profile.choice.source_layer
         if not self.mapping.embeds:
             return await self.asking.read(prompt, stage, layer)
-        reading = await self.asking.read(prompt, stage, layer, exit=layer)
+        if stage == "hop1" and len(self.hops.chain) == 2 and self.asking.relays:
+            then = self._then(self.hops.hop2, self.profile.thresholds)
+            reading, self.relayed = await self.asking.relay(prompt, stage, layer, layer, then, "hop2")
+        else:
+            reading = await self.asking.read(prompt, stage, layer, exit=layer)
         if layer < self.depth and (reading.probability < self.profile.thresholds.exit or not reading.finished):
             reading = await self.asking.read(prompt, f"{stage}_full", self.depth)
         return reading
+
+    def _then(self, hop: str, thresholds: Thresholds) -> Relay:
+        """Hop 2 as it follows a bridge that is sure enough: what `bridges` and `filled` come to in that case."""
+        layer = self.profile.choice.source_layer
+        return Relay(
+            self.asking.blanks(hop, thresholds.bridge_tokens),
+            self.profile.choice.target_layer,
+            self.mapping,
+            Sampling(self.asking.max_tokens, 0),
+            self.asking.early(self.profile.answer_layer),
+            thresholds.exit if layer < self.depth else thresholds.sure,
+        )
 
     async def _meant(self, prompt: Prompt, reading: Reading) -> list[Reading]:
         if reading.exit is None and reading.probability < self.profile.thresholds.sure:
@@ -151,7 +168,7 @@ class _Deploying:
     async def _answer(self, prompt: Prompt, stage: str) -> PassResult:
         """The last hop, left early too where the profile says so."""
         layer = self.profile.answer_layer
-        result = await self.asking.generate(prompt, stage, layer)
+        result = self.relayed or await self.asking.generate(prompt, stage, layer)
         if layer is None or (result.probability >= self.profile.thresholds.answer and result.finish_reason == "stop"):
             return result
         return await self.asking.generate(prompt, f"{stage}_full")

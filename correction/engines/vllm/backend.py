@@ -34,6 +34,11 @@ class Generated:
     stopped: bool
     report: Any = None
 
+    def part(self, begin: int, end: int) -> Generated:
+        """Tokens `begin` to `end` by themselves; all but a request's last ones were stopped."""
+        stopped = self.stopped if end == len(self.tokens) else True
+        return Generated(self.tokens[begin:end], self.logprobs[begin:end], self.steps[begin:end], stopped)
+
 
 class Backend(Protocol):
     """One vLLM. After `start` failed or it has trouble it is closed and another is made in its place (`supervised`).

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from correction.engines.base import grid_of_passes
 from correction.engines.vllm.backend import Asked, Backend, Generated
-from correction.engines.vllm.wire import Report, report_of, to_text, unpacked
+from correction.engines.vllm.wire import Packed, Report, report_of, sendable, to_text, unpacked
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.grid import Grid, GridPass
 from correction.models import LoadedModel
-from correction.passes import Alternative, Capture, Pass, PassResult, Sampling, check_pass
+from correction.passes import Alternative, Capture, Pass, PassResult, Relay, Sampling, check_pass
 
 
 class VLLMEngine:
@@ -57,6 +57,27 @@ class VLLMEngine:
             await self.run(Pass((self.loaded.pad_token,), (Capture(1),), sampling=Sampling(0, 0)))
 
     async def run(self, request: Pass) -> PassResult:
+        given, report = await self._ask(request, None)
+        return self._result(request, given, report.patched, report.states, report.lens)
+
+    async def relay(self, first: Pass, then: Relay) -> tuple[PassResult, PassResult | None]:
+        """One request, and one trip: the second pass starts in the step after the first has ended.
+
+        A mapping that is fitted stays here with its weights; then only the first pass is run.
+        """
+        if not (then.blanks and sendable(then.mapping)):
+            return await self.run(first), None
+        given, report = await self._ask(first, then)
+        if (own := report.first) is None:
+            return self._result(first, given, report.patched, report.states, report.lens), None
+        read = self._result(first, given.part(0, own.tokens), len(first.patches), own.states, own.lens)
+        second = then.second(read)
+        if report.patched != len(second.patches):
+            raise PatchNotApplied(f"{report.patched} of {len(second.patches)} patches were applied")
+        rest = given.part(own.tokens, len(given.tokens))
+        return read, self._result(second, rest, report.patched, report.states, report.lens)
+
+    async def _ask(self, request: Pass, then: Relay | None) -> tuple[Generated, Report]:
         check_pass(request, self.loaded.shape, self.context)
         if not (self.can_patch or request.plain):
             raise PatchNotApplied(
@@ -70,21 +91,22 @@ class VLLMEngine:
         asked = Asked(
             request.prompt,
             max(1, sampling.max_tokens),  # vLLM knows no pass without a token
-            sampling.top_logprobs,
+            sampling.top_logprobs if then is None else max(sampling.top_logprobs, then.sampling.top_logprobs),
             self.loaded.stop_tokens,
-            to_text(request),
+            to_text(request, then),
         )
         given = await self._backend.generate(asked)
         report = report_of(given.report)
-        if not request.plain:
-            if report is None:
+        if report is None:
+            if not request.plain:
                 raise PatchNotApplied(
                     "vLLM did not say that it patched",
                     hint="install hopfix in its environment and start it with --additional-config '{\"hopfix\": {}}'",
                 )
-            if report.patched != len(request.patches):
-                raise PatchNotApplied(f"{report.patched} of {len(request.patches)} patches were applied")
-        return self._result(request, given, report or Report())
+            report = Report()
+        if report.first is None and report.patched != len(request.patches):
+            raise PatchNotApplied(f"{report.patched} of {len(request.patches)} patches were applied")
+        return given, report
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
         """A patched pass a cell."""
@@ -96,7 +118,9 @@ class VLLMEngine:
         self._closed = True
         await self._backend.close()
 
-    def _result(self, request: Pass, given: Generated, report: Report) -> PassResult:
+    def _result(
+        self, request: Pass, given: Generated, patched: int, states: Sequence[Packed], lens: float | None
+    ) -> PassResult:
         sampling = request.sampling
         stopped = given.stopped and sampling.max_tokens > 0
         tokens = given.tokens[: -1 if stopped else sampling.max_tokens]
@@ -109,10 +133,10 @@ class VLLMEngine:
                 tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in step)
                 for step in (step[: sampling.top_logprobs] for step in given.steps)
             ),
-            states=tuple(unpacked(states) for states in report.states),
-            patched=report.patched,
+            states=tuple(unpacked(read) for read in states),
+            patched=patched,
             prompt_tokens=len(request.prompt),
             finish_reason="stop" if stopped else "length",
             engine=self.name,
-            lens=report.lens if sampling.max_tokens or sampling.top_logprobs else None,
+            lens=lens if sampling.max_tokens or sampling.top_logprobs else None,
         )

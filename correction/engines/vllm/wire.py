@@ -31,9 +31,10 @@ from correction.mappings import (
     mapping_named,
     parts_of,
 )
-from correction.passes import Capture, Pass, Patch
+from correction.passes import Capture, Pass, Patch, Relay
 
 MOST_SITES = 1024  # read and written by one request
+MOST_BLANKS = 64  # numbers of tokens that a relay takes up
 MOST_CHARACTERS = 64 << 20  # of one request's text
 DTYPE = "float32"
 
@@ -48,6 +49,19 @@ class Packed(BaseModel):
     data: str
 
 
+class Then(BaseModel):
+    """A relay: `correction.passes.Relay`, whose second pass the engine core makes."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    blanks: Annotated[list[tuple[list[int], list[int]]], Field(min_length=1, max_length=MOST_BLANKS)]
+    layer: int
+    mapping: str
+    max_tokens: Annotated[int, Field(ge=1)]
+    exit: int | None = None
+    least: float = 0.0
+
+
 class Sites(BaseModel):
     """captures: (layer, position, follow). patches: (layer, position, mapping or token id); the states of the former in
     their order."""
@@ -59,6 +73,7 @@ class Sites(BaseModel):
     states: Packed | None = None
     exit: int | None = None
     lens: int | None = None
+    then: Then | None = None
 
 
 class Report(BaseModel):
@@ -70,9 +85,20 @@ class Report(BaseModel):
     states: list[Packed] = []
     lens: float | None = None
     error: str | None = None
+    first: First | None = None
 
 
-def to_text(request: Pass) -> str | None:
+class First(BaseModel):
+    """The first pass of a relay that has become two. tokens: how many of those generated are its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokens: int
+    states: list[Packed]
+    lens: float | None = None
+
+
+def to_text(request: Pass, then: Relay | None = None) -> str | None:
     """What a pass asks of the plugin, None if nothing.
 
     Fitted mappings at the front of a chain are applied here, where their weights are; what reads the model or the state
@@ -95,22 +121,39 @@ def to_text(request: Pass) -> str | None:
         "states": packed(torch.stack(states).float().cpu().numpy()) if states else None,
         "exit": request.exit,
         "lens": request.lens,
+        "then": None if then is None else _relay(then),
     }
     return json.dumps({name: value for name, value in sites.items() if value not in (None, [])})
 
 
+def _relay(then: Relay) -> dict[str, Any]:
+    relay = {"blanks": then.blanks, "layer": then.layer, "mapping": _name(then.mapping, parts_of(then.mapping))}
+    relay |= {"max_tokens": then.sampling.max_tokens, "exit": then.exit, "least": then.least}
+    return {name: value for name, value in relay.items() if value is not None}
+
+
 def _sendable(patch: Patch) -> tuple[str, Tensor]:
-    state, rest = patch.state, list(parts_of(patch.mapping))
+    state, rest = patch.state, parts_of(patch.mapping)
     while rest and isinstance(first := rest[0], FittedMapping):
         state = first.on(state.device).apply(state.float().unsqueeze(0)).squeeze(0)
-        rest.pop(0)
-    if any(part is not MAPPINGS.get(part.name) for part in rest):
+        rest = rest[1:]
+    return _name(patch.mapping, rest), state
+
+
+def sendable(mapping: Mapping) -> bool:
+    """Whether the plugin can apply all of it."""
+    return all(part is MAPPINGS.get(part.name) for part in parts_of(mapping))
+
+
+def _name(mapping: Mapping, parts: tuple[Mapping, ...]) -> str:
+    """Of the parts of a mapping that the plugin applies."""
+    if any(part is not MAPPINGS.get(part.name) for part in parts):
         raise InvalidInput(
-            f"the mapping {patch.mapping.name!r} cannot be applied inside vLLM",
+            f"the mapping {mapping.name!r} cannot be applied inside vLLM",
             hint="put what was fitted first, or use the engine hf",
             param="mapping",
         )
-    return "+".join(part.name for part in rest) or IDENTITY.name, state
+    return "+".join(part.name for part in parts) or IDENTITY.name
 
 
 @lru_cache(maxsize=256)  # several places of one process read a request's text, and many requests have the same
@@ -154,6 +197,13 @@ def _mapping(name: str) -> Mapping:
     if unknown:  # above all no file, which is the business of who runs the machine
         raise InvalidInput(f"hopfix: unknown mapping {unknown[0]!r}", hint=f"known: {', '.join(MAPPINGS)}")
     return mapping_named(name)
+
+
+def relayed(then: Then, states: NDArray[np.float32]) -> tuple[list[int], str]:
+    """The second pass of a relay: its prompt, and the text of its sites."""
+    prompt, sites = then.blanks[len(states) - 1]
+    text: dict[str, Any] = {"patches": [(then.layer, at, then.mapping) for at in sites], "states": packed(states)}
+    return prompt, json.dumps(text if then.exit is None else {**text, "exit": then.exit})
 
 
 def digest(text: str) -> str:

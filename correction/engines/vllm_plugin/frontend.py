@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from correction.engines.vllm.wire import from_text
+import numpy as np
+
+from correction.engines.vllm.wire import from_text, outline, relayed
 from correction.engines.vllm_plugin import KEY, switched_on, text_of
 from correction.errors import InvalidInput
 from correction.passes import ModelShape, Pass, Sampling, check_pass
@@ -48,5 +51,21 @@ def check(request: Any, text: Any, vllm_config: Any) -> None:
     model = vllm_config.model_config
     shape = ModelShape(model.get_total_num_hidden_layers(), model.get_hidden_size(), model.get_vocab_size())
     check_pass(wanted, shape, model.max_model_len)
+    check_relay(text, shape, model.max_model_len)
     if any(capture.position not in (-1, len(prompt) - 1) for capture in wanted.captures):
         params.skip_reading_prefix_cache = True  # a cached position does not run, so nothing could be read there
+
+
+@lru_cache(maxsize=256)  # of many questions in the same words the relay is the same
+def check_relay(text: str, shape: ModelShape, context: int) -> None:
+    """Raises `InvalidInput` unless every second pass that may come of it can be run."""
+    sites = outline(text)
+    if (then := sites.then) is None:
+        return
+    if not (sites.captures and sites.captures[0][2]):
+        raise InvalidInput("hopfix: a relay takes up what its first capture has followed")
+    for length, (prompt, places) in enumerate(then.blanks, start=1):
+        if len(places) != length:
+            raise InvalidInput(f"hopfix: {len(places)} placeholders for {length} tokens")
+        _, second = relayed(then, np.zeros((length, shape.width), np.float32))
+        check_pass(replace(from_text(second), prompt=tuple(prompt), sampling=Sampling(then.max_tokens)), shape, context)
