@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks check format facts model profile tables proof wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm check format facts model profile tables proof wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -80,6 +80,12 @@ proof: $(VENV)/.installed
 # Takes about an hour on an idle machine with 2 cores.
 benchmarks: $(VENV)/.installed $(VENV_PEERS)/.installed
 	$(BIN)/hopfix bench all --sample --peers-python $(VENV_PEERS)/bin/python --out docs
+
+# Takes about a quarter of an hour on an idle machine with 2 cores.
+benchmarks-vllm: $(VENV_VLLM)/.installed
+	mkdir -p runs
+	$(VENV_VLLM)/bin/hopfix bench vllm > runs/benchmarks-vllm.md
+	cp runs/benchmarks-vllm.md docs/
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -22,10 +22,10 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="sweep|passes|all|strategies",
+            metavar="sweep|passes|all|strategies|vllm",
             help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
             "capture cost. all: both, for several sizes, as docs/benchmarks.md has them. strategies: what a corrected "
-            "answer of a model costs beside two_step.",
+            "answer of a model costs beside two_step. vllm: what patching costs inside vLLM, and answers by engine.",
         ),
     ],
     sides: Annotated[str, typer.Option(help="Who takes part in the sweep beside hopfix.")] = SIDES,
@@ -37,7 +37,9 @@ def command(
     questions: Annotated[int, typer.Option(min=1)] = 32,
     target_tokens: Annotated[int, typer.Option(min=4, max=448, help="Length of the target prompts.")] = 12,
     max_tokens: Annotated[int, typer.Option(min=1, max=32, help="Tokens of each cell.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="Medians are over these.")] = 3,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Medians are over these; default: 3, of vllm 7.", show_default=False)
+    ] = None,
     threads: Annotated[int, typer.Option(min=1)] = 2,
     sample: Annotated[
         bool,
@@ -47,10 +49,10 @@ def command(
             "libraries on 2 evenly spread target layers, and on 8 questions from 64 tokens on.",
         ),
     ] = False,
-    model: Annotated[str, typer.Option(help="Of strategies: hub id or folder.")] = "demo",
-    profile: Annotated[Path | None, typer.Option(help="Of strategies: the model's profile folder.")] = None,
+    model: Annotated[str, typer.Option(help="Of strategies and vllm: hub id or folder.")] = "demo",
+    profile: Annotated[Path | None, typer.Option(help="Of the same: the model's profile folder.")] = None,
     questions_file: Annotated[
-        Path | None, typer.Option(help="Of strategies: a question file; default: the demo world's test set.")
+        Path | None, typer.Option(help="Of the same: a question file; default: the demo world's test set.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for benchmarks.json, .md and .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The results as JSON on stdout.")] = False,
@@ -58,8 +60,12 @@ def command(
     """Measure speed and memory, side by side in one run."""
     from eval.bench.sweep import Case
 
-    if what not in ("sweep", "passes", "all", "strategies"):
-        raise typer.BadParameter("choose sweep, passes, all or strategies", param_hint="WHAT")
+    if what not in ("sweep", "passes", "all", "strategies", "vllm"):
+        raise typer.BadParameter("choose sweep, passes, all, strategies or vllm", param_hint="WHAT")
+    if what == "vllm":
+        _vllm(model, profile, questions_file, rounds or 7, threads, as_json)
+        return
+    rounds = rounds or 3
     if what == "strategies":
         _strategies(model, profile, questions_file, max(rounds, 3), threads, as_json)
         return
@@ -130,6 +136,23 @@ def _strategies(
     torch.set_num_threads(threads)
     results = {"model": model, "machine": _machine(), "groups": asyncio.run(compare())}
     sys.stdout.write(json.dumps(results) + "\n" if as_json else strategies_markdown(results))
+
+
+def _vllm(model: str, profile: Path | None, questions: Path | None, rounds: int, threads: int, as_json: bool) -> None:
+    import torch
+
+    from eval.bench.vllm.comparison import LOADS, SHAPES, compare_vllm
+    from eval.bench.vllm.report import markdown
+    from eval.commands import progress
+    from eval.demo_world.suite import demo_suite
+    from eval.suite import load_suite
+
+    torch.set_num_threads(threads)
+    asked = (load_suite(questions) if questions else demo_suite())["test"]
+    with progress.bar("rounds", (rounds + 1) * (len(SHAPES) + 3 * len(LOADS))) as advance:
+        compared = compare_vllm(model, profile, asked, rounds=rounds, on_done=advance)
+    results = {"model": model, "machine": _machine(), **compared}
+    sys.stdout.write(json.dumps(results) + "\n" if as_json else markdown(results))
 
 
 def _passes(case: Case, threads: int) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""`hopfix bench vllm`: what patching inside vLLM costs, and what a corrected answer costs on each engine."""
