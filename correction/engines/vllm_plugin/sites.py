@@ -64,8 +64,12 @@ class Step:
 
     writes: layer -> rest of the mapping -> [(row, value)]. reads: layer -> [(row, request, capture or LENS, position)].
     exits: layer -> rows whose final state is that layer's; leaving: their requests. writers: (request, patch) of what
-    is written. skip: the layer from which on no block is needed, if there is one. The rest is what has happened so far:
-    states of the reads and of the exits in the order of layers, rows written, and what the lenses saw.
+    is written. spans: of all requests the first row, their number, and the exit. skip: the layer from which on no block
+    is needed, if there is one.
+
+    The rest is what has happened so far: states of the reads and of the exits in the order of layers, rows written,
+    what the lenses saw; and, for `leaving`, the rows and requests that are still there, of how many rows, and what
+    attention was told of all.
     """
 
     writes: dict[int, dict[Mapping, list[tuple[int, Tensor]]]] = field(
@@ -75,17 +79,26 @@ class Step:
     exits: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     writers: list[tuple[str, int]] = field(default_factory=list)
     leaving: list[str] = field(default_factory=list)
+    spans: list[tuple[int, int, int | None]] = field(default_factory=list)
     skip: int | None = None
     states: list[Tensor] = field(default_factory=list)
     left: list[Tensor] = field(default_factory=list)
     written: int = 0
     lens_names: list[str] = field(default_factory=list)
     lenses: Tensor = field(default_factory=lambda: torch.empty(0))
+    rows: Tensor | None = None
+    staying: list[int] | None = None
+    batch: int = 0
+    attention: tuple[Any, Any] | None = None
 
     @property
     def sites(self) -> list[tuple[int, str, int, int]]:
         """The rows of `states`, as `reads` has them."""
         return [site for layer in sorted(self.reads) for site in self.reads[layer]]
+
+    def among(self, rows: Tensor) -> Tensor:
+        """Where these rows of the batch are among those that are still there."""
+        return rows if self.rows is None else torch.searchsorted(self.rows, rows)
 
 
 class Sites:
@@ -134,14 +147,14 @@ class Sites:
         self.step = None
         if not self.requests:
             return
-        step, begin, leaving = Step(), 0, True
+        step, begin = Step(), 0
         for name, computed, count in rows:
             request = self.requests.get(name)
             if request is not None:
                 self._plan(step, name, request, begin, computed, count)
-            leaving = leaving and request is not None and request.wanted.exit is not None
+            step.spans.append((begin, count, request.wanted.exit if request else None))
             begin += count
-        if leaving:
+        if step.exits and all(exit is not None for _, _, exit in step.spans):
             step.skip = max(step.exits)
         if step.writes or step.reads or step.exits:
             self.step = step
@@ -191,7 +204,8 @@ class Sites:
             step.written += len(order)
 
     def _rows(self, rows: list[int]) -> Tensor:
-        return torch.tensor(rows, device=self.parts.device)
+        found = torch.tensor(rows, device=self.parts.device)
+        return found if self.step is None else self.step.among(found)
 
     # -- between the ranks of a pipeline ------------------------------------------------------------------------------
 

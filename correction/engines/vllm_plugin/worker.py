@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from correction.engines.vllm_plugin import KEY, switched_on, text_of
+from correction.engines.vllm_plugin.leaving import Leaving, runs_on_rows
 from correction.engines.vllm_plugin.parts import VLLMParts
 from correction.engines.vllm_plugin.sites import Sites
 from correction.hooks import EMBEDDING
@@ -29,6 +30,7 @@ class _Process:
     """What this process has: vLLM runs one model in each."""
 
     sites: Sites | None = None
+    leaving: Leaving | None = None
 
 
 def _visit(hidden: Tensor, residual: Tensor | None, layer: int) -> None:
@@ -84,6 +86,9 @@ def _arm(runner: Any) -> None:
         )
     sites = _Process.sites = Sites(VLLMParts.of(runner.model, runner.model_config, runner.device))
     eager = compilation.mode == CompilationMode.NONE
+    kinds = {type(block) for block in sites.parts.blocks.values()}
+    if eager and runner.device.type == "cpu" and all(runs_on_rows(kind) for kind in kinds):
+        _Process.leaving = Leaving(runner, sites.parts)
     for index, block in sites.parts.blocks.items():
         setattr(block, PLACE, index)
         _wrap(type(block), _eager if eager else _compiled)
@@ -137,10 +142,12 @@ def _eager(plain: Any) -> Any:
         sites = _Process.sites
         if sites is None or sites.step is None:
             return plain(self, *args, **kwargs)
-        layer, skip = getattr(self, PLACE), sites.step.skip
+        layer, step = getattr(self, PLACE), sites.step
         if layer == 0:
             sites.visit(0, hidden_of(args, kwargs), None)
-        if skip is not None and layer >= skip and returns:
+        if step.exits and layer and _Process.leaving is not None:
+            given = _Process.leaving.run(step, layer, partial(plain, self), *_in_order(plain, args, kwargs))
+        elif step.skip is not None and layer >= step.skip and returns:
             given = returns[0](hidden_of(args, kwargs), residual_of(args, kwargs))
         else:
             given = plain(self, *args, **kwargs)
@@ -150,6 +157,10 @@ def _eager(plain: Any) -> Any:
         return given
 
     return forward
+
+
+def _in_order(plain: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    return args if not kwargs else inspect.signature(plain).bind(None, *args, **kwargs).args[1:]
 
 
 def _argument(plain: Any, name: str) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
