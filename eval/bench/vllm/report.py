@@ -45,9 +45,8 @@ steps, each a fixed part and a part for every layer that it runs. Both parts are
 that leave the model at each of its layers, run in the same rounds with as many at once.
 
 A step is one token of one pass, the one that stops it included. The limit counts each pass alone, so "over the limit"
-is what the rest costs: patches, captures, lenses, and passes in one batch that leave at different layers (vLLM runs the
-layers that any of them needs, the custom forward gives each layer a batch of its own). In `hf+vllm` the two strategies
-run on two engines, so that no such limit can be had.
+is what the rest costs: patches, captures, lenses, and batches whose passes leave at different layers. In `hf+vllm` the
+two strategies run on two engines, so that no such limit can be had.
 """
 
 
