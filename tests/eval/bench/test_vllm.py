@@ -179,7 +179,7 @@ def test_the_page_says_what_was_reached_and_what_was_not(asked, questions, plugi
     given = asked(lambda corrector: compare_answers(corrector, questions, {1: 2, 4: 12}, rounds=1))
     check_answers(given, {1: 2, 4: 12}, rounds=1)
     for at, over in zip(given["at_once"].values(), (1.09, 1.11), strict=True):
-        at["over_limit"] = over
+        at["over_limit"], at["cost_seconds"] = over, {"fixed": 0.002, "layer": 0.001}
     page = results(plugin, {"hf": given, "vllm": given})
     text = markdown(page)
     assert text.startswith("# Benchmarks of vLLM\n")
@@ -193,6 +193,8 @@ def test_the_page_says_what_was_reached_and_what_was_not(asked, questions, plugi
     )
     assert [line.endswith(": reached.") for line in lines] == [False, True, False, False, True, False]
     assert lines[-1].startswith("`vllm`, 4 at once, over the counted limit: 1.110, goal at most 1.1")
+    given["at_once"]["1"]["cost_seconds"]["layer"] = -0.001
+    assert "not measured" in reached(page)[-2]
 
 
 def test_without_a_limit_the_page_has_a_row_less(asked, questions, plugin):
@@ -256,4 +258,4 @@ class TestReal:
             assert all(("limit" in at) == (engine != "hf+vllm") for at in given["at_once"].values())
         assert set(found["versions"]) >= {"torch", "transformers"}
         assert sum(done) == 2 * (1 + 3 * len(loads))
-        assert markdown(json.loads(json.dumps({**results([], {}), **found}))).count("goal at") == 6
+        assert markdown(json.loads(json.dumps({**results([], {}), **found}))).count("over the counted limit: ") == 2
