@@ -8,6 +8,14 @@ from typing import Any
 class Saboteur:
     """For `worker_extension_cls`; called by `collective_rpc`."""
 
+    def open_sites(self) -> tuple[int, int]:
+        """How many requests the worker's sites and vLLM's model runner still know."""
+        from correction.engines.vllm_plugin.worker import _Process
+
+        runner: Any = self.model_runner  # type: ignore[attr-defined]
+        assert _Process.sites is not None
+        return len(_Process.sites.requests), len(runner.requests)
+
     def drop_sites(self, dropped: bool) -> None:
         from correction.engines.vllm_plugin.worker import _Process
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from correction.mappings import MAPPINGS, TOKEN
-from correction.passes import Capture, ModelShape, Pass, PassResult, Patch, Sampling
+from correction.passes import Capture, ModelShape, Pass, PassResult, Patch, Relay, Sampling
 
 TIE = 1e-3  # of log-probabilities: what "within 1e-3" leaves open
 
@@ -44,6 +44,34 @@ def patch_at(shape: ModelShape, rng: random.Random, layer: int, position: int) -
         return Patch(layer, position, torch.tensor([rng.randrange(shape.vocabulary)]), TOKEN)
     state = 2 * torch.randn(shape.width, generator=torch.Generator().manual_seed(rng.randrange(1 << 30)))
     return Patch(layer, position, state, MAPPINGS[name])
+
+
+def draw_relays(shape: ModelShape, count: int, seed: int) -> list[tuple[Pass, Relay]]:
+    """First passes of which some are patched or left early, and second ones that some of them are too unsure for."""
+    rng = random.Random(seed)
+    return [_draw_relay(shape, rng) for _ in range(count)]
+
+
+def _draw_relay(shape: ModelShape, rng: random.Random) -> tuple[Pass, Relay]:
+    length, exit = rng.randint(3, 40), rng.choice([None, rng.randint(1, shape.depth)])
+    top = exit or shape.depth
+    patches = (patch_at(shape, rng, rng.randint(0, top), rng.randrange(length)),) if rng.random() < 0.3 else ()
+    captures = (Capture(rng.randint(0, top), follow=True),)
+    prompt = tuple(rng.randrange(3, shape.vocabulary) for _ in range(length))
+    first = Pass(prompt, captures, patches, Sampling(8, 3), exit, rng.choice([None, top]))
+    blanks = []
+    for tokens in range(1, 7):
+        places = sorted(rng.sample(range(10), tokens))
+        blanks.append((tuple(rng.randrange(3, shape.vocabulary) for _ in range(10)), tuple(places)))
+    exit = rng.choice([None, rng.randint(1, shape.depth)])
+    layer, mapping = rng.randint(0, exit or shape.depth), MAPPINGS[rng.choice(sorted(MAPPINGS))]
+    return first, Relay(tuple(blanks), layer, mapping, Sampling(4, 2), exit, rng.choice([0.0, 0.0, 1.0]))
+
+
+def taken_up(first: PassResult, then: Relay) -> bool:
+    """What a relay promises: a bridge that ended, of a length there is a prompt for, and likely enough."""
+    fits = 0 < len(first.tokens) <= len(then.blanks)
+    return first.finish_reason == "stop" and fits and first.probability >= then.least
 
 
 def assert_agree(requests: Sequence[Pass], ours: Sequence[PassResult], theirs: Sequence[PassResult]) -> float:

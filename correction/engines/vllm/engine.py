@@ -101,11 +101,14 @@ class VLLMEngine:
             if not request.plain:
                 raise PatchNotApplied(
                     "vLLM did not say that it patched",
-                    hint="install hopfix in its environment and start it with --additional-config '{\"hopfix\": {}}'",
+                    hint="install hopfix in its environment, and start it with --additional-config '{\"hopfix\": {}}'; "
+                    "if VLLM_PLUGINS is set, name hopfix and hopfix-orphans in it",
                 )
             report = Report()
         if report.first is None and report.patched != len(request.patches):
             raise PatchNotApplied(f"{report.patched} of {len(request.patches)} patches were applied")
+        if len((report.first or report).states) != len(request.captures):
+            raise PatchNotApplied(f"vLLM did not give the states of {len(request.captures)} captures")
         return given, report
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:

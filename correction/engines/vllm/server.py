@@ -14,7 +14,7 @@ import httpx
 
 from correction.engines.vllm.backend import Asked, Generated
 from correction.engines.vllm.in_flight import InFlight
-from correction.errors import EngineUnavailable, InvalidInput
+from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 
 LOOK_SECONDS = 1.0  # between two looks at /health
 SILENT_SECONDS = 10.0  # a server that says nothing for so long does not answer any more
@@ -141,6 +141,8 @@ class ServerVLLM:
             raise InvalidInput("vLLM refuses the pass", hint=message, param="prompt")
         if response.status_code in (401, 403):
             raise self._unavailable(f"it wants another key than that of --vllm-key or HOPFIX_VLLM_KEY ({message})")
+        if response.status_code == 500 and body and "vllm_xargs" in body:  # as the plugin ends what it could not do
+            raise PatchNotApplied("vLLM did not finish what was to be patched or read", hint=message)
         raise self._unavailable(f"status {response.status_code} ({message})")
 
     async def _watch(self) -> None:

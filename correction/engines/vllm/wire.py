@@ -34,9 +34,14 @@ from correction.mappings import (
 from correction.passes import Capture, Pass, Patch, Relay
 
 MOST_SITES = 1024  # read and written by one request
+MOST_PARTS = 8  # of a chain of mappings
 MOST_BLANKS = 64  # numbers of tokens that a relay takes up
 MOST_CHARACTERS = 64 << 20  # of one request's text
+REMEMBERED_CHARACTERS = 1 << 14  # of a text that is worth remembering: those that many requests share are short
 DTYPE = "float32"
+READS_TARGET = ("norm_matched", "added")  # mappings that need the state that is replaced, so they run in the model
+
+Number = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Packed(BaseModel):
@@ -45,7 +50,7 @@ class Packed(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     dtype: str
-    shape: Annotated[tuple[int, int], Field(strict=False)]  # a report was JSON in another process
+    shape: Annotated[tuple[Number, Number], Field(strict=False)]  # a report was JSON in another process
     data: str
 
 
@@ -54,11 +59,11 @@ class Then(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    blanks: Annotated[list[tuple[list[int], list[int]]], Field(min_length=1, max_length=MOST_BLANKS)]
-    layer: int
+    blanks: Annotated[list[tuple[list[Number], list[Number]]], Field(min_length=1, max_length=MOST_BLANKS)]
+    layer: Number
     mapping: str
-    max_tokens: Annotated[int, Field(ge=1)]
-    exit: int | None = None
+    max_tokens: Annotated[Number, Field(ge=1)]
+    exit: Number | None = None
     least: float = 0.0
 
 
@@ -68,11 +73,11 @@ class Sites(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
-    captures: Annotated[list[tuple[int, int, bool]], Field(max_length=MOST_SITES)] = []
-    patches: Annotated[list[tuple[int, int, str | int]], Field(max_length=MOST_SITES)] = []
+    captures: Annotated[list[tuple[Number, Number, bool]], Field(max_length=MOST_SITES)] = []
+    patches: Annotated[list[tuple[Number, Number, str | Number]], Field(max_length=MOST_SITES)] = []
     states: Packed | None = None
-    exit: int | None = None
-    lens: int | None = None
+    exit: Number | None = None
+    lens: Number | None = None
     then: Then | None = None
 
 
@@ -142,12 +147,13 @@ def _sendable(patch: Patch) -> tuple[str, Tensor]:
 
 def sendable(mapping: Mapping) -> bool:
     """Whether the plugin can apply all of it."""
-    return all(part is MAPPINGS.get(part.name) for part in parts_of(mapping))
+    known = all(part is MAPPINGS.get(part.name) for part in parts_of(mapping))
+    return known and not any(part.embeds for part in split(mapping)[1])
 
 
 def _name(mapping: Mapping, parts: tuple[Mapping, ...]) -> str:
     """Of the parts of a mapping that the plugin applies."""
-    if any(part is not MAPPINGS.get(part.name) for part in parts):
+    if any(part is not MAPPINGS.get(part.name) for part in parts) or any(p.embeds for p in split(mapping)[1]):
         raise InvalidInput(
             f"the mapping {mapping.name!r} cannot be applied inside vLLM",
             hint="put what was fitted first, or use the engine hf",
@@ -156,11 +162,15 @@ def _name(mapping: Mapping, parts: tuple[Mapping, ...]) -> str:
     return "+".join(part.name for part in parts) or IDENTITY.name
 
 
-@lru_cache(maxsize=256)  # several places of one process read a request's text, and many requests have the same
 def outline(text: str) -> Sites:
     """The sites, their states still packed. Raises `InvalidInput` that says what is wrong with the text."""
     if len(text) > MOST_CHARACTERS:
         raise InvalidInput(f"hopfix: the text has {len(text)} characters, the most is {MOST_CHARACTERS}")
+    return _outline(text) if len(text) <= REMEMBERED_CHARACTERS else _outline.__wrapped__(text)
+
+
+@lru_cache(maxsize=256)
+def _outline(text: str) -> Sites:
     try:
         return Sites.model_validate_json(text)
     except ValidationError as error:
@@ -169,9 +179,13 @@ def outline(text: str) -> Sites:
         raise InvalidInput(f"hopfix: {where}: {first['msg']}") from None
 
 
-@lru_cache(maxsize=256)
 def from_text(text: str) -> Pass:
     """The sites as a pass without its prompt. Raises `InvalidInput` that says what is wrong with the text."""
+    return _from_text(text) if len(text) <= REMEMBERED_CHARACTERS else _from_text.__wrapped__(text)
+
+
+@lru_cache(maxsize=256)
+def _from_text(text: str) -> Pass:
     sites = outline(text)
     named = [mapping for _, _, mapping in sites.patches if isinstance(mapping, str)]
     states = unpacked(sites.states) if sites.states else torch.empty(0, 0)
@@ -184,7 +198,7 @@ def from_text(text: str) -> Pass:
         tuple(
             Patch(layer, position, torch.tensor([mapping]), TOKEN)
             if isinstance(mapping, int)
-            else Patch(layer, position, next(rows), _mapping(mapping))
+            else Patch(layer, position, next(rows), mapping_of(mapping))
             for layer, position, mapping in sites.patches
         ),
         exit=sites.exit,
@@ -192,11 +206,25 @@ def from_text(text: str) -> Pass:
     )
 
 
-def _mapping(name: str) -> Mapping:
-    unknown = [part for part in name.split("+") if part not in MAPPINGS]
+def mapping_of(name: str) -> Mapping:
+    """What a text names; raises `InvalidInput` for what the plugin does not apply."""
+    names = name.split("+", MOST_PARTS)
+    if len(names) > MOST_PARTS:
+        raise InvalidInput(f"hopfix: a chain of more than {MOST_PARTS} mappings")
+    unknown = [part for part in names if part not in MAPPINGS]
     if unknown:  # above all no file, which is the business of who runs the machine
         raise InvalidInput(f"hopfix: unknown mapping {unknown[0]!r}", hint=f"known: {', '.join(MAPPINGS)}")
-    return mapping_named(name)
+    mapping = mapping_named(name)
+    if any(part.embeds for part in split(mapping)[1]):
+        raise InvalidInput(f"hopfix: {name!r} reads the model too late", hint="put the vocabulary mapping first")
+    return mapping
+
+
+def split(mapping: Mapping) -> tuple[tuple[Mapping, ...], tuple[Mapping, ...]]:
+    """The parts that can be applied beforehand, and those from the first on that needs the state that is replaced."""
+    parts = parts_of(mapping)
+    cut = next((n for n, part in enumerate(parts) if part.name in READS_TARGET), len(parts))
+    return parts[:cut], parts[cut:]
 
 
 def relayed(then: Then, states: NDArray[np.float32]) -> tuple[list[int], str]:
@@ -225,7 +253,7 @@ def unpacked(given: Packed) -> Tensor:
         data = base64.b64decode(given.data, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput(f"hopfix: the states are not base64 ({error})") from None
-    if min(given.shape) < 0 or len(data) != 4 * math.prod(given.shape):
+    if min(given.shape) < 1 or len(data) != 4 * math.prod(given.shape):
         raise InvalidInput(f"hopfix: {len(data)} bytes for states of shape {given.shape} in {DTYPE}")
     states = np.frombuffer(bytearray(data), np.float32).reshape(given.shape)
     if not np.isfinite(states).all():
@@ -235,4 +263,7 @@ def unpacked(given: Packed) -> Tensor:
 
 def report_of(given: Any) -> Report | None:
     """The plugin's answer, None if there is none: whoever asked it something must not take that for a yes."""
-    return None if given is None else Report.model_validate(given)
+    try:
+        return None if given is None else Report.model_validate(given)
+    except ValidationError:
+        return None

@@ -41,7 +41,7 @@ class _Open:
 
     wanted: Sites
     patched: int = 0
-    states: dict[tuple[int, int], NDArray[np.float32]] = field(default_factory=dict)  # (capture, position) -> state
+    states: dict[int, dict[int, NDArray[np.float32]]] = field(default_factory=dict)  # capture -> position -> state
     lens: float | None = None
     error: str | None = None
     logprob: float = 0.0  # of what was generated so far
@@ -50,7 +50,7 @@ class _Open:
     def read(self, index: int, steps: int) -> list[NDArray[np.float32]]:
         """The states of a capture. A step that ran ahead of the stop is not part of it."""
         follow = self.wanted.captures[index][2]
-        return [self.states[key] for key in sorted(self.states) if key[0] == index][: steps if follow else 1]
+        return [state for _, state in sorted(self.states.get(index, {}).items())][: steps if follow else 1]
 
     def report(self, steps: int) -> dict[str, Any]:
         """`steps`: how many tokens were generated."""
@@ -67,10 +67,11 @@ class _Open:
 def _tell(waiting: dict[str, _Open], news: News) -> None:
     for (name, index, position), state in zip(news.reads, news.states, strict=True):
         if name in waiting:
-            waiting[name].states[index, position] = state
+            waiting[name].states.setdefault(index, {})[position] = state.copy()  # and not a view of a whole step's
     for found, attribute in ((news.patched, "patched"), (news.lenses, "lens"), (news.errors, "error")):
         for name, value in found.items():
-            if name in waiting:
+            # A lens saw the first token; after a preemption the same position is read again beside a later one.
+            if name in waiting and not (attribute == "lens" and waiting[name].lens is not None):
                 setattr(waiting[name], attribute, value)
 
 
@@ -89,22 +90,37 @@ def _install_keys() -> None:
         keys, mm = plain(request, start, end, mm)
         text = text_of(request.sampling_params)
         if text is not None:
-            keys = (*(keys or ()), *own_keys(text, request.num_prompt_tokens, start, end)) or None
+            own = vars(request).get(KEY) or vars(request).setdefault(KEY, Keys.of(text, request.num_prompt_tokens))
+            keys = (*(keys or ()), *own.of_block(start, end)) or None
         return keys, mm
 
     for module in (kv_cache_utils, block_pool, offload):  # the latter two import the function by name
         module.generate_block_hash_extra_keys = generate_block_hash_extra_keys
 
 
-def own_keys(text: str, length: int, start: int, end: int) -> tuple[tuple[str, str], ...]:
-    """What a block of token positions [start, end) is known by beside its tokens and the blocks before it."""
-    wanted = outline(text)
-    keys: list[tuple[str, str]] = []
-    if wanted.exit is not None and start == 0:
-        keys.append((KEY, f"exit {wanted.exit}"))
-    if wanted.patches and start <= min(position % length for _, position, _ in wanted.patches) < end:
-        keys.append((KEY, digest(text)))
-    return tuple(keys)
+@dataclass(frozen=True)
+class Keys:
+    """What the blocks of a request are known by beside their tokens and the blocks before them.
+
+    exit: the layer it leaves the model at. first: the first token position that it patches. digest: of what it writes.
+    """
+
+    exit: int | None
+    first: int | None
+    digest: str
+
+    @classmethod
+    def of(cls, text: str, length: int) -> Keys:
+        """Of a request with this text and a prompt of `length` tokens."""
+        wanted = outline(text)
+        first = min((position % length for _, position, _ in wanted.patches), default=None)
+        return cls(wanted.exit, first, digest(text))
+
+    def of_block(self, start: int, end: int) -> tuple[tuple[str, str], ...]:
+        """Of the token positions [start, end)."""
+        keys = [(KEY, f"exit {self.exit}")] if self.exit is not None and start == 0 else []
+        keys += [(KEY, self.digest)] if self.first is not None and start <= self.first < end else []
+        return tuple(keys)
 
 
 class _Core:
@@ -142,6 +158,8 @@ class _Core:
             arrival_time=request.arrival_time,
             priority=request.priority,
             trace_headers=request.trace_headers,
+            cache_salt=request.cache_salt,
+            lora_request=request.lora_request,
             block_hasher=request._block_hasher,
         )
         self.open[name] = _Open(

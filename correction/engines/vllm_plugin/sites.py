@@ -16,15 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from correction.engines.vllm.wire import from_text
+from correction.engines.vllm.wire import from_text, split
 from correction.engines.vllm_plugin.parts import VLLMParts
 from correction.engines.vllm_plugin.scheduler import News
 from correction.hooks import EMBEDDING
-from correction.mappings import IDENTITY, Chain, Mapping, parts_of
+from correction.mappings import IDENTITY, Chain, Mapping
 from correction.passes import Pass
 
 LENS = -1  # in the place of a capture
-READS_TARGET = ("norm_matched", "added")  # mappings that need the state that is replaced
 
 
 @dataclass(eq=False)
@@ -65,7 +64,7 @@ class Step:
     writes: layer -> rest of the mapping -> [(row, value)]. reads: layer -> [(row, request, capture or LENS, position)].
     exits: layer -> rows whose final state is that layer's; leaving: their requests. writers: (request, patch) of what
     is written. spans: of all requests the first row, their number, and the exit. skip: the layer from which on no block
-    is needed, if there is one.
+    is needed, if there is one. total: all rows.
 
     The rest is what has happened so far: states of the reads and of the exits in the order of layers, rows written,
     what the lenses saw; and, for `leaving`, the rows and requests that are still there, of how many rows, and what
@@ -81,6 +80,7 @@ class Step:
     leaving: list[str] = field(default_factory=list)
     spans: list[tuple[int, int, int | None]] = field(default_factory=list)
     skip: int | None = None
+    total: int = 0
     states: list[Tensor] = field(default_factory=list)
     left: list[Tensor] = field(default_factory=list)
     written: int = 0
@@ -95,6 +95,11 @@ class Step:
     def sites(self) -> list[tuple[int, str, int, int]]:
         """The rows of `states`, as `reads` has them."""
         return [site for layer in sorted(self.reads) for site in self.reads[layer]]
+
+    @property
+    def expected(self) -> int:
+        """How many rows a layer has at least."""
+        return self.total if self.rows is None else len(self.rows)
 
     def among(self, rows: Tensor) -> Tensor:
         """Where these rows of the batch are among those that are still there."""
@@ -124,7 +129,7 @@ class Sites:
             if any(patch.position % length < cached for patch in request.wanted.patches):
                 self.cached.append(name)
             for index, patch in enumerate(request.wanted.patches):
-                first, rest = _split(patch.mapping)
+                first, rest = map(_joined, split(patch.mapping))
                 layer = EMBEDDING if patch.layer == 0 and patch.mapping.embeds else patch.layer
                 write = Write(layer, patch.position % length, patch.state, rest)
                 request.writes.append(write)
@@ -154,6 +159,7 @@ class Sites:
                 self._plan(step, name, request, begin, computed, count)
             step.spans.append((begin, count, request.wanted.exit if request else None))
             begin += count
+        step.total = begin
         if step.exits and all(exit is not None for _, _, exit in step.spans):
             step.skip = max(step.exits)
         if step.writes or step.reads or step.exits:
@@ -184,6 +190,8 @@ class Sites:
         if step is None:
             return
         hidden = hidden.view(-1, hidden.shape[-1])
+        if len(hidden) < step.expected:
+            return  # not this step's rows: what is not served fails its requests
         residual = None if residual is None else residual.view(-1, residual.shape[-1])
         if layer in step.writes:
             for rest, sites in step.writes[layer].items():
@@ -211,7 +219,7 @@ class Sites:
 
     def carried(self) -> dict[str, Tensor]:
         """What this step has read, left and written so far, for the next rank; ends the step on this one."""
-        step, self.step = self.step, None
+        step, self.step, self.cached = self.step, None, []  # the last rank tells
         if step is None:
             return {}
         tensors = {"hopfix.written": torch.tensor([step.written], device=self.parts.device)}
@@ -238,7 +246,7 @@ class Sites:
         if step is None or not step.states:
             return
         lenses = [(number, name) for number, (_, name, index, _) in enumerate(step.sites) if index == LENS]
-        if not lenses:
+        if not lenses or sum(map(len, step.states)) != len(step.sites):
             return
         states = torch.cat(step.states)[self._rows([number for number, _ in lenses])]
         logprobs = self.parts.own_logits(states).float().log_softmax(-1)
@@ -267,19 +275,14 @@ class Sites:
                 self.requests[name].done.add(index)
         sites = step.sites
         kept = [number for number, (_, _, index, _) in enumerate(sites) if index != LENS]
-        if kept:
+        if sum(map(len, step.states)) != len(sites):
+            news.errors.update((name, "a step of the batch did not reach its sites") for _, name, _, _ in sites)
+        elif kept:
             states = torch.cat(step.states)
             states = states if len(kept) == len(sites) else states[self._rows(kept)]
             news.reads += [sites[number][1:] for number in kept]
             news.states = states.float().cpu().numpy()
         news.lenses.update(zip(step.lens_names, step.lenses.tolist(), strict=True))
-
-
-def _split(mapping: Mapping) -> tuple[Mapping, Mapping]:
-    """What can be applied beforehand, and what needs the state that is replaced."""
-    parts = parts_of(mapping)
-    cut = next((n for n, part in enumerate(parts) if part.name in READS_TARGET), len(parts))
-    return _joined(parts[:cut]), _joined(parts[cut:])
 
 
 def _joined(parts: tuple[Mapping, ...]) -> Mapping:

@@ -76,14 +76,11 @@ def _arm(runner: Any) -> None:
     """Prepares a model that has just been loaded."""
     if not switched_on(runner.vllm_config):
         return
-    from vllm.config import CompilationMode, CUDAGraphMode
+    from vllm.config import CompilationMode
 
-    compilation = runner.vllm_config.compilation_config
-    if compilation.cudagraph_mode != CUDAGraphMode.NONE and runner.device.type != "cpu":
-        # In a replayed graph no Python runs: every patch would be refused as not written.
-        raise RuntimeError(
-            f"hopfix cannot patch in CUDA graphs yet: start vLLM with --compilation-config '{NO_GRAPHS}'"
-        )
+    config = runner.vllm_config
+    _check_config(config, runner.device)
+    compilation = config.compilation_config
     sites = _Process.sites = Sites(VLLMParts.of(runner.model, runner.model_config, runner.device))
     eager = compilation.mode == CompilationMode.NONE
     kinds = {type(block) for block in sites.parts.blocks.values()}
@@ -97,13 +94,34 @@ def _arm(runner: Any) -> None:
         _wrap(type(sites.parts.embedding), partial(_embedding, visit=_visit if eager else visit))
 
 
+def _check_config(config: Any, device: torch.device) -> None:
+    """Raises `RuntimeError`, which ends vLLM's start, for what sites would silently be wrong with."""
+    from vllm.config import CUDAGraphMode
+
+    parallel = config.parallel_config
+    contexts = (parallel.decode_context_parallel_size, parallel.prefill_context_parallel_size)
+    graphs = device.type != "cpu" and config.compilation_config.cudagraph_mode != CUDAGraphMode.NONE
+    for wrong, what in (
+        # In a replayed graph no Python runs: every patch would be refused as not written.
+        (graphs, f"CUDA graphs (start vLLM with --compilation-config '{NO_GRAPHS}')"),
+        (config.kv_transfer_config is not None, "a KV connector, which knows blocks by their tokens alone"),
+        (config.speculative_config is not None, "speculative decoding"),
+        (config.lora_config is not None, "LoRA"),
+        (config.model_config.enable_prompt_embeds, "prompt embeddings"),
+        (parallel.use_ubatching, "microbatches"),
+        (max(contexts) > 1, "context parallelism"),
+    ):
+        if wrong:
+            raise RuntimeError(f"hopfix does not patch beside {what}")
+
+
 def _check_armed(worker: Any) -> None:
     if switched_on(worker.vllm_config) and _Process.sites is None:
         raise RuntimeError("hopfix knows vLLM's model runner V1 alone: set VLLM_USE_V2_MODEL_RUNNER=0")
 
 
 def _wrap(kind: type[nn.Module], around: Callable[[Any], Any]) -> None:
-    plain = vars(kind)["forward"]
+    plain: Any = kind.forward
     if not hasattr(plain, PLACE):  # of the class: the compiler does not look at an instance's own forward
         wrapped = around(plain)
         setattr(wrapped, PLACE, True)
@@ -124,7 +142,9 @@ def _compiled(plain: Any) -> Any:
     hidden_of = _argument(plain, "hidden_states")
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        layer = getattr(self, PLACE)
+        layer = getattr(self, PLACE, None)
+        if layer is None:
+            return plain(self, *args, **kwargs)
         if layer == 0:
             visit(hidden_of(args, kwargs), None, 0)
         given = plain(self, *args, **kwargs)
@@ -140,7 +160,7 @@ def _eager(plain: Any) -> Any:
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         sites = _Process.sites
-        if sites is None or sites.step is None:
+        if sites is None or sites.step is None or not hasattr(self, PLACE):
             return plain(self, *args, **kwargs)
         layer, step = getattr(self, PLACE), sites.step
         if layer == 0:

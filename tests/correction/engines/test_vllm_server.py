@@ -15,6 +15,7 @@ import httpx
 import pytest
 import torch
 
+from correction.corrector import Corrector
 from correction.engines import HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import ServerVLLM
 from correction.errors import EngineUnavailable, InvalidInput
@@ -22,6 +23,7 @@ from correction.mappings import MAPPINGS
 from correction.models import LoadedModel, demo_folder
 from correction.passes import Capture, Pass, Patch, Sampling
 from correction.prompts import Prompts
+from eval.demo_world.suite import demo_suite
 from tests.correction.engines.test_vllm import COUNTRIES, PARKS, assert_same, together
 from tests.vllm_server import KEY, VLLMServer, engine_of, free_port, missing
 
@@ -147,6 +149,14 @@ def test_what_is_patched_and_read_travels_both_ways(vllm, hf, runner, prompts):
     ]
     assert_same(runner.run(together(vllm, patched)), runner.run(together(hf, patched)))
     assert [result.patched for result in runner.run(together(vllm, patched))] == [2] * 8
+
+
+@pytest.mark.vllm
+def test_both_hops_travel_in_one_request(vllm, hf, runner, demo, demo_profile):
+    questions = [question.ask() for question in demo_suite()["test"][:20]]
+    ours, theirs = (runner.run(Corrector(demo, engine, demo_profile).answer_all(questions)) for engine in (vllm, hf))
+    assert [(a.answer, a.corrected, a.usage) for a in ours] == [(a.answer, a.corrected, a.usage) for a in theirs]
+    assert all("hop1" not in a.timings_ms for a in ours if a.usage.passes == 2)  # not a trip of its own
 
 
 @pytest.mark.vllm

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from transformers import (
 from correction.engines import HFEngine
 from correction.engines.vllm import LocalVLLM, VLLMEngine, engine_arguments
 from correction.models import LoadedModel, load_model
-from correction.passes import Pass, PassResult
+from correction.passes import Pass, PassResult, Relay
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +62,14 @@ class Beside:
 
         return self.runner.run(all_of())
 
+    def our_relays(self, relays: Sequence[tuple[Pass, Relay]]) -> list[tuple[PassResult, PassResult | None]]:
+        """All at once on vLLM, each in one request."""
+
+        async def all_of() -> list[tuple[PassResult, PassResult | None]]:
+            return await asyncio.gather(*(self.vllm.relay(*relay) for relay in relays))
+
+        return self.runner.run(all_of())
+
     def close(self) -> None:
         self.runner.run(self.vllm.close())
         self.runner.run(self.hf.close())
@@ -84,6 +93,22 @@ def counted(name: str) -> float:
     """A counter of vLLM's own, over all that this process has started with `disable_log_stats=False`."""
     samples = (sample for metric in REGISTRY.collect() for sample in metric.samples)
     return sum(sample.value for sample in samples if sample.name == name)
+
+
+@contextmanager
+def stopping_often(beside: Beside, requests: Sequence[Pass]) -> Iterator[None]:
+    """What passes say first after something else ends a pass: random weights would not come to an end by themselves."""
+    loaded = (beside.hf.loaded, beside.vllm.loaded)
+    before = [one.stop_tokens for one in loaded]
+    said = [result.tokens for result in beside.theirs(requests)]
+    stop = frozenset(next(token for token in tokens if token != tokens[0]) for tokens in said if len({*tokens}) > 1)
+    for one in loaded:
+        vars(one)["stop_tokens"] = stop
+    try:
+        yield
+    finally:
+        for one, old in zip(loaded, before, strict=True):
+            vars(one)["stop_tokens"] = old
 
 
 def configs(vocabulary: int) -> dict[str, PreTrainedConfig]:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.correction.engines.vllm_plugin.conftest import Beside, counted, start
-from tests.vllm_passes import assert_agree, draw
+from tests.correction.engines.vllm_plugin.conftest import Beside, counted, start, stopping_often
+from tests.vllm_passes import assert_agree, draw, draw_relays, taken_up
 from tests.vllm_server import missing
 
 pytestmark = [
@@ -68,3 +68,16 @@ def test_every_kind_of_pass_agrees_with_the_custom_forward(beside: Beside, condi
     print(f"\n{condition}: largest difference {difference:.1e} over {PASSES} passes")  # noqa: T201
     if "preemption" in condition:
         assert counted("vllm:num_preemptions_total") > 0
+
+
+def test_relays_agree_with_one_pass_after_the_other(beside: Beside, condition: str) -> None:
+    relays = draw_relays(beside.loaded.shape, 120, seed=2)
+    with stopping_often(beside, [first for first, _ in relays]):
+        ours = beside.our_relays(relays)
+        firsts = beside.theirs([first for first, _ in relays])
+        went_on = [taken_up(first, then) for first, (_, then) in zip(firsts, relays, strict=True)]
+        seconds = [then.second(first) for first, (_, then), on in zip(firsts, relays, went_on, strict=True) if on]
+        assert_agree([first for first, _ in relays], [first for first, _ in ours], firsts)
+        assert [second is not None for _, second in ours] == went_on
+        assert 5 < sum(went_on) < 115
+        assert_agree(seconds, [second for _, second in ours if second is not None], beside.theirs(seconds))

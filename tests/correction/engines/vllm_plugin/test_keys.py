@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from correction.engines.vllm.wire import to_text
-from correction.engines.vllm_plugin.scheduler import own_keys
+from correction.engines.vllm_plugin.scheduler import Keys
 from correction.mappings import MAPPINGS, TOKEN
 from correction.passes import Capture, Pass, Patch
 
@@ -23,7 +23,7 @@ def keys(request: Pass, length: int = LENGTH) -> list[tuple[tuple[str, str], ...
     """Of each block, the last and not yet full one included."""
     text = to_text(request)
     assert text is not None
-    return [own_keys(text, length, start, start + BLOCK) for start in range(0, length, BLOCK)]
+    return [Keys.of(text, length).of_block(start, start + BLOCK) for start in range(0, length, BLOCK)]
 
 
 def known(request: Pass) -> tuple[tuple[str, str], ...]:
@@ -56,8 +56,8 @@ def test_of_several_patches_the_first_position_marks_its_block() -> None:
 def test_a_block_of_generated_tokens_has_no_key_of_its_own() -> None:
     text = to_text(at(-1))
     assert text is not None
-    assert own_keys(text, LENGTH, 5 * BLOCK, 6 * BLOCK)
-    assert own_keys(text, LENGTH, 6 * BLOCK, 7 * BLOCK) == ()
+    assert Keys.of(text, LENGTH).of_block(5 * BLOCK, 6 * BLOCK)
+    assert Keys.of(text, LENGTH).of_block(6 * BLOCK, 7 * BLOCK) == ()
 
 
 def test_an_exit_marks_the_first_block_and_only_its_layer_tells_exits_apart() -> None:

@@ -22,8 +22,8 @@ from correction.grid import GridPass
 from correction.passes import Capture, Pass, Sampling
 from correction.profile import Profile
 from eval.demo_world.suite import demo_suite
-from tests.correction.engines.vllm_plugin.conftest import Beside, start
-from tests.vllm_passes import assert_agree, draw, patch_at
+from tests.correction.engines.vllm_plugin.conftest import Beside, start, stopping_often
+from tests.vllm_passes import assert_agree, draw, draw_relays, patch_at
 from tests.vllm_server import missing
 
 pytestmark = [
@@ -108,6 +108,7 @@ def sabotage(beside: Beside, *, dropped: bool) -> None:
 
 
 STATE = packed(np.ones((1, 128), np.float32))
+THEN = {"blanks": [[[5, 6], [1]]], "layer": 0, "mapping": "vocabulary", "max_tokens": 2}
 PATCH = {"patches": [[2, 1, "identity"]], "states": STATE}
 
 
@@ -131,10 +132,18 @@ PATCH = {"patches": [[2, 1, "identity"]], "states": STATE}
         ({**PATCH, "patches": [[2, 1, "sorcery"]]}, "unknown mapping 'sorcery'"),
         ({**PATCH, "patches": [[2, 1, "secret.safetensors"]]}, "unknown mapping 'secret.safetensors'"),
         ({**PATCH, "patches": [[2, 1, "vocabulary+vocabulary"]]}, "cannot follow"),
+        ({**PATCH, "patches": [[2, 1, "norm_matched+hard_token"]]}, "reads the model too late"),
+        ({**PATCH, "patches": [[2, 1, "+".join(["added"] * 9)]]}, "a chain of more than 8"),
+        ({"patches": [[0, 1, 5], [0, -2, 6]]}, "two patches at one site"),
+        ({"patches": [[0, 0, 10**30]]}, "patches.0.2"),
+        ({"captures": [[1, -1, True]], "then": {**THEN, "blanks": [[[5, 6], [2]]]}}, "position 2 is out of range"),
+        ({"captures": [[1, -1, True]], "then": {**THEN, "blanks": [[[5, 6], [0, 1]]]}}, "2 placeholders for 1 tokens"),
+        ({"captures": [[1, -1, True]], "then": {**THEN, "mapping": "sorcery"}}, "unknown mapping"),
+        ({"captures": [[1, -1, False]], "then": THEN}, "takes up what its first capture has followed"),
         ({**PATCH, "states": {**STATE, "dtype": "float16"}}, "states of dtype 'float16'"),
         ({**PATCH, "states": {**STATE, "shape": [1, 64]}}, "512 bytes for states of shape (1, 64)"),
         ({**PATCH, "states": {**STATE, "shape": [2, 64]}}, "but 2 states"),
-        ({**PATCH, "states": {**STATE, "shape": [-1, -128]}}, "states of shape (-1, -128)"),
+        ({**PATCH, "states": {**STATE, "shape": [-1, -128]}}, "for states of shape (-1, -128)"),
         ({**PATCH, "states": {**STATE, "data": "a mess"}}, "not base64"),
         ({**PATCH, "states": packed(np.full((1, 128), np.nan, np.float32))}, "not finite"),
         ({**PATCH, "states": packed(np.ones((1, 64), np.float32))}, "does not fit the mapping"),
@@ -168,6 +177,38 @@ def test_patched_passes_that_are_given_up_in_mid_flight_spoil_no_other(beside: B
     assert any(isinstance(result, asyncio.CancelledError) for result in results[1::2])
     engine = beside.vllm._backend._engine
     assert engine.output_processor.get_num_unfinished_requests() == 0
+
+
+def test_relays_that_are_given_up_leave_nothing_behind(beside: Beside) -> None:
+    relays = draw_relays(beside.loaded.shape, 40, seed=3)
+
+    async def give_up() -> list[Any]:
+        tasks = [asyncio.create_task(beside.vllm.relay(*relay)) for relay in relays]
+        for number, task in enumerate(tasks):
+            await asyncio.sleep(0.004)
+            if number % 2:
+                task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    with stopping_often(beside, [first for first, _ in relays]):
+        results = beside.runner.run(give_up())
+        kept = [first for first, _ in relays[::2]]
+        assert_agree(kept, [first for first, _ in results[::2]], beside.theirs(kept))
+    engine = beside.vllm._backend._engine
+    assert engine.output_processor.get_num_unfinished_requests() == 0
+    open_, known = beside.runner.run(engine.collective_rpc("open_sites"))[0]
+    assert (open_, known) == (0, 0)
+
+
+def test_both_hops_of_a_question_are_one_request(beside: Beside, demo_profile: Profile) -> None:
+    question = next(q.ask() for q in demo_suite()["test"])
+    numbers = beside.vllm._backend._numbers  # of requests
+    before = next(numbers)
+    corrector = Corrector(beside.vllm.loaded, beside.vllm, demo_profile)
+    answer = beside.runner.run(corrector.answer(question))
+    sent = next(numbers) - before - 1
+    assert answer.corrected
+    assert (answer.usage.passes, sent) == (2, 1)
 
 
 def test_a_grid_is_a_patched_pass_a_cell(beside: Beside) -> None:
