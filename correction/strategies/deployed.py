@@ -85,6 +85,8 @@ class _Deploying:
         if stage == "hop1" and len(self.hops.chain) == 2 and self.asking.relays:
             then = self._then(self.hops.hop2, self.profile.thresholds)
             reading, self.relayed = await self.asking.relay(prompt, stage, layer, layer, then, "hop2")
+            if self.relayed is not None:  # the engine has found it sure enough
+                return reading
         else:
             reading = await self.asking.read(prompt, stage, layer, exit=layer)
         if layer < self.depth and (reading.probability < self.profile.thresholds.exit or not reading.finished):
@@ -104,7 +106,8 @@ class _Deploying:
         )
 
     async def _meant(self, prompt: Prompt, reading: Reading) -> list[Reading]:
-        if reading.exit is None and reading.probability < self.profile.thresholds.sure:
+        unsure = reading.exit is None and reading.probability < self.profile.thresholds.sure
+        if unsure and self.relayed is None:
             return await likeliest(self.asking, prompt, reading, self.profile.thresholds.bridges)
         return [reading] if reading.finished and reading.tokens else []
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from correction.engines.vllm_plugin.parts import VLLMParts
 from correction.engines.vllm_plugin.sites import Step
 
+WORTH_IT = 0.5  # of the rows that are still there: gathering fewer than the rest saves less than it costs
 NARROW = ["positions", "hidden_states", "residual"]  # what a block may take for its rows to be told apart
 
 
@@ -45,7 +46,8 @@ class Leaving:
     ) -> tuple[Tensor, Tensor]:
         """The block after `layer` on the rows that need it; what it returns has all rows after the last block."""
         staying = [n for n, (_, _, exit) in enumerate(step.spans) if exit is None or exit > layer]
-        if len(staying) < (len(step.spans) if step.staying is None else len(step.staying)):
+        needed = sum(step.spans[n][1] for n in staying)
+        if needed <= WORTH_IT * step.expected and needed < step.expected:
             hidden, residual = self._gather(step, layer, staying, hidden, residual)
         if step.rows is None:
             given: tuple[Tensor, Tensor] = forward(positions, hidden, residual)
@@ -65,7 +67,7 @@ class Leaving:
         if step.rows is None:
             step.batch = len(hidden)
         kept = step.among(rows)
-        step.rows, step.staying = rows, staying
+        step.rows = rows
         if staying:
             self._tell_attention(step, layer, torch.tensor(staying), rows)
         return hidden[kept], residual[kept]

@@ -67,8 +67,8 @@ class Step:
     is needed, if there is one. total: all rows.
 
     The rest is what has happened so far: states of the reads and of the exits in the order of layers, rows written,
-    what the lenses saw; and, for `leaving`, the rows and requests that are still there, of how many rows, and what
-    attention was told of all.
+    what the lenses saw; and, for `leaving`, the rows that are still there, of how many, and what attention was told of
+    all.
     """
 
     writes: dict[int, dict[Mapping, list[tuple[int, Tensor]]]] = field(
@@ -87,7 +87,6 @@ class Step:
     lens_names: list[str] = field(default_factory=list)
     lenses: Tensor = field(default_factory=lambda: torch.empty(0))
     rows: Tensor | None = None
-    staying: list[int] | None = None
     batch: int = 0
     attention: tuple[Any, Any] | None = None
 
