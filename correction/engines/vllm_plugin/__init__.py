@@ -1,9 +1,9 @@
 """Reading and overwriting hidden states inside vLLM, request by request, in its continuous batch.
 
-A vLLM general plugin (entry point `vllm.general_plugins`). vLLM loads it in each of its processes, where it has one
-part each: `frontend` refuses what cannot be run, `scheduler` keeps patched and clean prompts apart in the prefix cache
-and hands out what was read, `worker` runs the sites with the model. `additional_config={"hopfix": {}}` switches it on
-(vLLM hashes that into its compile cache); without it, nothing of this runs.
+A vLLM general plugin (entry point `vllm.general_plugins`). vLLM loads it in each of its processes, where it has its
+parts: `frontend` refuses what cannot be run, `keys` keeps patched and clean prompts apart in the prefix cache,
+`scheduler` hands out what was read, `worker` runs the sites with the model. `additional_config={"hopfix": {}}` switches
+it on (vLLM hashes that into its compile cache); without it, nothing of this runs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ KEY = "hopfix"  # in `additional_config`, `extra_args` and `kv_transfer_params`
 @cache
 def register() -> None:
     """The entry point: puts the parts in place. vLLM may call it several times in one process."""
-    from correction.engines.vllm_plugin import frontend, scheduler, worker
+    from correction.engines.vllm_plugin import frontend, keys, scheduler, worker
 
-    for part in (frontend, scheduler, worker):
+    for part in (frontend, keys, scheduler, worker):
         part.install()
 
 

@@ -1,10 +1,8 @@
-"""The engine core's part: whose keys and values may be shared, and what each request gets to know.
+"""The engine core's part: what each request gets to know, and the second passes of relays.
 
-A block of the prefix cache from the first patched position on is known by what was patched, too; blocks before it are
-shared with everyone. A request that leaves the model early shares with its like alone, since the blocks it left out may
-have written no keys and values. What the workers read comes step by step and is handed out with the request's last
-output; a request of which not every patch was written ends as an error. The second pass of a relay is made here, so
-that the states of the first need no trip to the client; its outputs go on under the id of the first.
+What the workers read comes step by step and is handed out with the request's last output; a request of which not every
+patch was written ends as an error. The second pass of a relay is made here, so that the states of the first need no
+trip to the client; its outputs go on under the id of the first.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from correction.engines.vllm.wire import Sites, digest, outline, packed, relayed
+from correction.engines.vllm.wire import Sites, outline, packed, relayed
 from correction.engines.vllm_plugin import KEY, text_of
 
 
@@ -75,54 +73,6 @@ def _tell(waiting: dict[str, _Open], news: News) -> None:
                 setattr(waiting[name], attribute, value)
 
 
-def install() -> None:
-    _install_keys()
-    _install_reports()
-
-
-def _install_keys() -> None:
-    from vllm.v1.core import block_pool, kv_cache_utils
-    from vllm.v1.simple_kv_offload import manager as offload
-
-    plain = kv_cache_utils.generate_block_hash_extra_keys
-
-    def generate_block_hash_extra_keys(request: Any, start: int, end: int, mm: int) -> Any:
-        keys, mm = plain(request, start, end, mm)
-        text = text_of(request.sampling_params)
-        if text is not None:
-            own = vars(request).get(KEY) or vars(request).setdefault(KEY, Keys.of(text, request.num_prompt_tokens))
-            keys = (*(keys or ()), *own.of_block(start, end)) or None
-        return keys, mm
-
-    for module in (kv_cache_utils, block_pool, offload):  # the latter two import the function by name
-        module.generate_block_hash_extra_keys = generate_block_hash_extra_keys
-
-
-@dataclass(frozen=True)
-class Keys:
-    """What the blocks of a request are known by beside their tokens and the blocks before them.
-
-    exit: the layer it leaves the model at. first: the first token position that it patches. digest: of what it writes.
-    """
-
-    exit: int | None
-    first: int | None
-    digest: str
-
-    @classmethod
-    def of(cls, text: str, length: int) -> Keys:
-        """Of a request with this text and a prompt of `length` tokens."""
-        wanted = outline(text)
-        first = min((position % length for _, position, _ in wanted.patches), default=None)
-        return cls(wanted.exit, first, digest(text))
-
-    def of_block(self, start: int, end: int) -> tuple[tuple[str, str], ...]:
-        """Of the token positions [start, end)."""
-        keys = [(KEY, f"exit {self.exit}")] if self.exit is not None and start == 0 else []
-        keys += [(KEY, self.digest)] if self.first is not None and start <= self.first < end else []
-        return tuple(keys)
-
-
 class _Core:
     """What one scheduler has beside vLLM's own: open requests by id, and the ids of relays and their second passes."""
 
@@ -168,7 +118,8 @@ class _Core:
         return made
 
 
-def _install_reports() -> None:
+def install() -> None:
+    """Puts hopfix's steps around those of vLLM's scheduler; without requests with sites they do nothing."""
     from vllm.v1.core.sched.scheduler import Scheduler
 
     add, free = Scheduler.add_request, Scheduler._free_request

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from correction.engines.vllm.wire import to_text
-from correction.engines.vllm_plugin.scheduler import Keys
+from correction.engines.vllm_plugin.keys import Keys
 from correction.mappings import MAPPINGS, TOKEN
 from correction.passes import Capture, Pass, Patch
 
