@@ -255,6 +255,8 @@ class Sites:
 
     def news(self) -> News | None:
         """What this step has done, None if nothing; ends the step."""
+        if self.step is None and not self.cached:
+            return None
         step, self.step = self.step, None
         changed, self.cached = [name for name in self.cached if name in self.requests], []
         news = News([], np.empty((0, 0), np.float32), {}, {}, {})
