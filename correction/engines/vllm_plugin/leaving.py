@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from correction.engines.vllm_plugin.parts import VLLMParts
-from correction.engines.vllm_plugin.sites import Step
+from correction.engines.vllm_plugin.step import Step
 
 WORTH_IT = 0.5  # of the rows that are still there: gathering fewer than the rest saves less than it costs
 NARROW = ["positions", "hidden_states", "residual"]  # what a block may take for its rows to be told apart
