@@ -105,6 +105,7 @@ def _stack(model: PreTrainedModel) -> nn.Module:
 
 
 def named(parent: nn.Module, names: tuple[str, ...], kind: type[Part]) -> Part | None:
+    """The first child of that kind that has one of the names."""
     return next((part for name in names if isinstance(part := getattr(parent, name, None), kind)), None)
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 
 from correction.models import demo_folder
 
@@ -25,6 +26,16 @@ def missing() -> str:
     if (sys.platform, platform.machine()) != ("linux", "x86_64"):
         return f"vLLM is tested on Linux x86-64, this is {sys.platform} {platform.machine()}"
     return "" if importlib.util.find_spec("vllm") else "vLLM is not installed: make vllm"
+
+
+# For a file of tests that start vLLM: their stage, and what vLLM 0.32 and the torch it brings warn of.
+NEEDS_VLLM = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
+]
 
 
 def children(pid: int) -> list[int]:

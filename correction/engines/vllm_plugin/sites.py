@@ -151,8 +151,10 @@ class Sites:
         assert step is not None
         if received:
             step.written += int(received["hopfix.written"])
-            step.states += [received[name] for name in ("hopfix.states",) if name in received]
-            step.left += [received[name] for name in ("hopfix.left",) if name in received]
+        if "hopfix.states" in received:
+            step.states.append(received["hopfix.states"])
+        if "hopfix.left" in received:
+            step.left.append(received["hopfix.left"])
 
     # -- after the model has run --------------------------------------------------------------------------------------
 

@@ -212,9 +212,8 @@ def _around_step(worker: type, runner: type) -> None:
     prepare, sample, finish = (vars(runner)[name] for name in ("_prepare_inputs", "_sample", "sample_tokens"))
 
     def execute_worker(self: Any, scheduled: Any) -> Any:
-        if (
-            sites := _Process.sites
-        ) is not None:  # before the worker waits for another rank, which may wait for this one
+        if (sites := _Process.sites) is not None:
+            # Before the worker waits for another rank, which may wait for this one.
             sites.admit(_new(scheduled), scheduled.finished_req_ids)
         return worker_step(self, scheduled)
 

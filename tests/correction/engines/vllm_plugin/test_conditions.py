@@ -15,15 +15,9 @@ import pytest
 
 from tests.correction.engines.vllm_plugin.conftest import Beside, counted, start, stopping_often
 from tests.vllm_passes import assert_agree, draw, draw_relays, taken_up
-from tests.vllm_server import missing
+from tests.vllm_server import NEEDS_VLLM
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(bool(missing()), reason=missing()),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
-]
+pytestmark = NEEDS_VLLM
 
 PASSES = 200
 

@@ -13,15 +13,9 @@ import pytest
 from correction.passes import Capture, ModelShape, Pass, Sampling
 from tests.correction.engines.vllm_plugin.conftest import Beside, counted, start
 from tests.vllm_passes import assert_agree, patch_at
-from tests.vllm_server import missing
+from tests.vllm_server import NEEDS_VLLM
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(bool(missing()), reason=missing()),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
-]
+pytestmark = NEEDS_VLLM
 
 BLOCK = 32
 HITS = "vllm:prefix_cache_hits_total"

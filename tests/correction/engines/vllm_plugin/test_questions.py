@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,9 @@ from correction.profile import Profile
 from eval.demo_world.suite import demo_suite
 from tests.correction.engines.vllm_plugin.conftest import Beside, start, stopping_often
 from tests.vllm_passes import assert_agree, draw, draw_relays, patch_at
-from tests.vllm_server import missing
+from tests.vllm_server import NEEDS_VLLM
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(bool(missing()), reason=missing()),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:`torch.distributed.reduce_op` is deprecated:FutureWarning"),
-    pytest.mark.filterwarnings("ignore:Unclosed context <zmq:ResourceWarning"),
-]
+pytestmark = NEEDS_VLLM
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +153,31 @@ def test_what_cannot_be_run_is_refused_with_a_reason_and_the_engine_lives_on(
         beside.runner.run(beside.vllm._backend.generate(asked))
     assert says in str(caught.value)
     assert len(beside.ours([Pass((5, 6, 7), sampling=Sampling(2))])) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"kv_transfer_config": object()}, "KV connector"),
+        ({"speculative_config": object()}, "speculative decoding"),
+        ({"lora_config": object()}, "LoRA"),
+        ({"model_config": SimpleNamespace(enable_prompt_embeds=True)}, "prompt embeddings"),
+    ],
+)
+def test_what_would_be_silently_wrong_ends_the_start(changed: dict[str, Any], says: str) -> None:
+    from correction.engines.vllm_plugin.worker import _check_config
+
+    parallel = SimpleNamespace(decode_context_parallel_size=1, prefill_context_parallel_size=1, use_ubatching=False)
+    plain: dict[str, Any] = {
+        "parallel_config": parallel,
+        "model_config": SimpleNamespace(enable_prompt_embeds=False),
+        "kv_transfer_config": None,
+        "speculative_config": None,
+        "lora_config": None,
+    }
+    _check_config(SimpleNamespace(**plain), torch.device("cpu"))
+    with pytest.raises(RuntimeError, match=says):
+        _check_config(SimpleNamespace(**plain | changed), torch.device("cpu"))
 
 
 def test_patched_passes_that_are_given_up_in_mid_flight_spoil_no_other(beside: Beside) -> None:
