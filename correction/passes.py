@@ -8,6 +8,7 @@ token indices of the prompt and may be negative; -1 is its last token.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -57,13 +58,22 @@ class Patch:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Greedy generation of at most `max_tokens`; stops at the end of sequence or at a line break.
+    """Generation of at most `max_tokens`, greedy unless the temperature is above 0; stops at the end of sequence.
 
     `top_logprobs` alternatives come with each step, the one that stops included: what a gold-free selection reads.
+    lines: a token that breaks the line stops it, too, which is every strategy's rule. temperature, top_p, seed: as in
+    OpenAI's API; the same seed gives the same tokens on the same engine. prompt_logprobs: the prompt's own tokens are
+    read as well, with so many alternatives at each; None if not. Log-probabilities are always the model's own, before
+    temperature and top_p.
     """
 
     max_tokens: int = 16
     top_logprobs: int = 5
+    lines: bool = True
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    prompt_logprobs: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +106,18 @@ class Alternative:
     probability: float
 
 
+@dataclass(frozen=True)
+class Step:
+    """A token that was generated, with its log-probability and the likeliest ones at its place, best first."""
+
+    token: int
+    logprob: float
+    top: tuple[Alternative, ...]
+
+
+Heard = Callable[[Step], None]  # called in the event loop for each generated token, in order, as it comes
+
+
 @dataclass(frozen=True, eq=False)
 class PassResult:
     """What a pass gave.
@@ -106,6 +128,7 @@ class PassResult:
     patches were applied; an engine raises `PatchNotApplied` rather than return fewer than asked. engine: the name of
     the engine that ran it, which an engine of engines passes on: an answer states it. lens: the probability that the
     state at the pass's `lens` gives the first token, None if that was not asked or nothing was generated.
+    prompt: each token of the prompt but the first, which nothing predicts, where its log-probabilities were asked for.
     """
 
     tokens: tuple[int, ...]
@@ -119,6 +142,7 @@ class PassResult:
     finish_reason: str
     engine: str
     lens: float | None = None
+    prompt: tuple[Step, ...] = ()
 
     @property
     def probability(self) -> float:

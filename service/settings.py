@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from correction.errors import InvalidInput
+
+ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
+VLLM_URL = "A vLLM server, such as http://localhost:8000, in place of a vLLM in this process."
+VLLM_KEY = "The vLLM server's API key; HOPFIX_VLLM_KEY keeps it out of the process list."
+VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_parallel_size": 2}.'
+
+Text = Annotated[str, Field(min_length=1)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -17,24 +27,49 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOPFIX_", env_ignore_empty=True, extra="forbid", frozen=True)
 
-    model: Annotated[str, Field(min_length=1)] = "demo"
-    profile: Path | None = None
-    engine: str = "hf"
-    device: str = "auto"
-    dtype: str = "auto"
-    max_tokens: Annotated[int, Field(ge=1)] = 16
-    vllm_url: Annotated[str, Field(pattern="^https?://")] | None = None
-    vllm_key: Annotated[SecretStr, Field(min_length=1)] | None = None
-    vllm_args: str | None = None
-    vllm_deadline_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 30.0
-    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    max_questions: Annotated[int, Field(ge=1)] = 256
-    max_body_bytes: Annotated[int, Field(ge=1)] = 1 << 20
-    max_in_flight: Annotated[int, Field(ge=1)] = 1024
-    deadline_seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
-    api_key: Annotated[SecretStr, Field(min_length=1)] | None = None
-    insecure: bool = False
+    model: Text = Field("demo", description="Hub id or folder; demo is the bundled model.")
+    profile: Path | None = Field(None, description="Folder that 'hopfix calibrate' wrote.")
+    engine: str = Field("hf", description=ENGINES)
+    device: str = Field("auto", description="cpu, cuda, cuda:N or auto.")
+    dtype: str = Field("auto", description="float32, bfloat16, float16 or auto.")
+    max_tokens: Count = Field(16, description="The most tokens of a bridge, and of a corrected answer.")
+    vllm_url: Annotated[str, Field(pattern="^https?://")] | None = Field(None, description=VLLM_URL)
+    vllm_key: Secret | None = Field(None, description=VLLM_KEY)
+    vllm_args: str | None = Field(None, description=VLLM_ARGS)
+    vllm_deadline_seconds: Seconds = Field(
+        30.0, description="hf+vllm: the most time for a pass on vLLM; beyond it the custom forward runs the pass."
+    )
+
+    host: Text = Field("127.0.0.1", description="Others than this machine need a key or --insecure.")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(8000, description="0 takes a free one.")
+    workers: Count = Field(1, description="Processes that serve, each with the model.")
+    max_in_flight: Count = Field(64, description="The most questions that are being answered at once.")
+    max_queued: Annotated[int, Field(ge=0)] = Field(
+        32, description="The most questions that wait for their turn; beyond it clients get 429."
+    )
+    deadline_seconds: Seconds = Field(60.0, description="The most time for one answer, waiting included; then 504.")
+    max_questions: Count = Field(256, description="The most questions in one list, or prompts in one request.")
+    max_body_bytes: Count = Field(1 << 20, description="The largest request body.")
+    max_completion_tokens: Count = Field(1024, description="The most tokens that a client can have generated.")
+    cache_answers: Annotated[int, Field(ge=0)] = Field(
+        0, description="How many answers are kept for whoever asks the same again; none unless given."
+    )
+    shadow: bool = Field(
+        False, description="Serve the model's plain answers, and log what correction would have answered."
+    )
+
+    api_key: Secret | None = Field(None, description="A bearer token; HOPFIX_API_KEY keeps it out of the process list.")
+    api_keys: Path | None = Field(None, description="A file of hashed keys, one a line, as 'hopfix key' prints them.")
+    rate: Seconds | None = Field(None, description="The most questions a second of each client; no limit unless given.")
+    private_metrics: bool = Field(False, description="Ask for a key at /metrics too.")
+    cors_origins: str | None = Field(None, description="Web origins that may call from a browser, with commas between.")
+    insecure: bool = Field(False, description="Allow other machines in without a key.")
+
+    log_format: Literal["text", "json"] = Field("text", description="Of the log on standard error.")
+    log_questions: bool = Field(False, description="Write questions and answers into the log.")
+    otlp_endpoint: Annotated[str, Field(pattern="^https?://")] | None = Field(
+        None, description="Where OpenTelemetry traces are sent, such as http://localhost:4318; needs 'hopfix[otel]'."
+    )
 
     @classmethod
     def read(cls, **flags: Any) -> Self:
@@ -52,15 +87,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.max_in_flight < self.max_questions:
-            raise ValueError(
-                f"--max-in-flight {self.max_in_flight} is below --max-questions {self.max_questions}: "
-                "a full list could never be answered"
-            )
-        if not (self.insecure or self.api_key or _loopback(self.host)):
+        if not (self.insecure or self.api_key or self.api_keys or _loopback(self.host)):
             raise ValueError(
                 f"--host {self.host} can be reached from other machines and no key is asked for: "
-                "set HOPFIX_API_KEY, or allow it with --insecure"
+                "set HOPFIX_API_KEY or --api-keys, or allow it with --insecure"
             )
         return self
 

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from correction.grid import Grid, GridPass
-from correction.passes import Pass, PassResult, Relay
+from correction.passes import Heard, Pass, PassResult, Relay
 
 
 class Engine(Protocol):
@@ -43,8 +43,8 @@ class Engine(Protocol):
         """Makes the engine ready; raises `EngineUnavailable` if it cannot be."""
         ...
 
-    async def run(self, request: Pass) -> PassResult:
-        """Runs one pass.
+    async def run(self, request: Pass, heard: Heard | None = None) -> PassResult:
+        """Runs one pass; `heard` is told of each generated token as it comes, the one that stops it left out.
 
         Raises `InvalidInput` for one that the model cannot run, `PatchNotApplied` if a patch failed, and
         `EngineUnavailable` if the engine cannot run anything now.

@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
-VLLM_URL = "A vLLM server, such as http://localhost:8000, in place of a vLLM in this process."
-VLLM_KEY = "The vLLM server's API key; HOPFIX_VLLM_KEY keeps it out of the process list."
-VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_parallel_size": 2}.'
+from service.settings import ENGINES, VLLM_ARGS, VLLM_KEY, VLLM_URL
 
 Model = Annotated[str, typer.Option(envvar="HOPFIX_MODEL", help="Hub id or folder; 'demo' is the bundled model.")]
 ProfileFolder = Annotated[

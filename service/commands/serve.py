@@ -2,94 +2,49 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import signal
 import socket
 import sys
 from copy import deepcopy
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
 from correction.errors import HopfixError
-from service.commands.options import ENGINES, VLLM_ARGS, VLLM_KEY, VLLM_URL
 from service.commands.text import say
 from service.settings import Settings
 
-Model = Annotated[str | None, typer.Option(help="Hub id or folder; the bundled model by default.")]
-Profile = Annotated[Path | None, typer.Option(help="Folder that 'hopfix calibrate' wrote.")]
-Engine = Annotated[str | None, typer.Option(help=ENGINES)]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or auto.")]
-MaxTokens = Annotated[int | None, typer.Option(help="The most tokens of a bridge, and of an answer.")]
-VLLMUrl = Annotated[str | None, typer.Option("--vllm-url", help=VLLM_URL)]
-VLLMKey = Annotated[str | None, typer.Option("--vllm-key", help=VLLM_KEY)]
-VLLMArgs = Annotated[str | None, typer.Option("--vllm-args", metavar="JSON", help=VLLM_ARGS)]
-VLLMDeadline = Annotated[
-    float | None,
-    typer.Option(
-        "--vllm-deadline-seconds",
-        help="hf+vllm: the most time for a pass on vLLM; beyond it the custom forward runs the pass. 30 by default.",
-    ),
-]
-Host = Annotated[str | None, typer.Option(help="127.0.0.1 by default; others need a key or --insecure.")]
-Port = Annotated[int | None, typer.Option(help="8000 by default; 0 takes a free one.")]
-MaxQuestions = Annotated[int | None, typer.Option(help="The most questions in one request.")]
-MaxBodyBytes = Annotated[int | None, typer.Option(help="The largest request body.")]
-MaxInFlight = Annotated[int | None, typer.Option(help="The most questions at once; beyond it clients get 429.")]
-DeadlineSeconds = Annotated[float | None, typer.Option(help="The most time for one answer; beyond it 504.")]
-ApiKey = Annotated[str | None, typer.Option(help="Bearer token; HOPFIX_API_KEY keeps it out of the process list.")]
-Insecure = Annotated[bool | None, typer.Option("--insecure", help="Allow other machines in without a key.")]
 
-
-def command(
-    *,
-    model: Model = None,
-    profile: Profile = None,
-    engine: Engine = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    max_tokens: MaxTokens = None,
-    vllm_url: VLLMUrl = None,
-    vllm_key: VLLMKey = None,
-    vllm_args: VLLMArgs = None,
-    vllm_deadline_seconds: VLLMDeadline = None,
-    host: Host = None,
-    port: Port = None,
-    max_questions: MaxQuestions = None,
-    max_body_bytes: MaxBodyBytes = None,
-    max_in_flight: MaxInFlight = None,
-    deadline_seconds: DeadlineSeconds = None,
-    api_key: ApiKey = None,
-    insecure: Insecure = None,
-) -> None:
+def command(**flags: Any) -> None:
     """Serve the HTTP API. Every option is also an environment variable: --max-tokens is HOPFIX_MAX_TOKENS."""
-    settings = Settings.read(
-        model=model,
-        profile=profile,
-        engine=engine,
-        device=device,
-        dtype=dtype,
-        max_tokens=max_tokens,
-        vllm_url=vllm_url,
-        vllm_key=vllm_key,
-        vllm_args=vllm_args,
-        vllm_deadline_seconds=vllm_deadline_seconds,
-        host=host,
-        port=port,
-        max_questions=max_questions,
-        max_body_bytes=max_body_bytes,
-        max_in_flight=max_in_flight,
-        deadline_seconds=deadline_seconds,
-        api_key=api_key,
-        insecure=insecure,
-    )
+    settings = Settings.read(**flags)
     with listen(settings.host, settings.port) as listening:
         say("hopfix serve: " + ", ".join(f"{name}={value}" for name, value in settings))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         say(f"hopfix serve: listening on http://{address}:{listening.getsockname()[1]}")
         run(settings, listening)
+
+
+def _option(name: str, setting: FieldInfo) -> inspect.Parameter:
+    """A setting as an option of the command. One that is not given is None, so that its environment variable counts."""
+    kind: Any = setting.annotation
+    if type(None) in get_args(kind):
+        kind = get_args(kind)[0]
+    kind = getattr(kind, "__origin__", kind) if get_origin(kind) is Annotated else kind
+    default = "" if setting.default in (None, False) else f" {setting.default} by default."
+    option = typer.Option(f"--{name.replace('_', '-')}", help=f"{setting.description}{default}")
+    plain = str if kind is SecretStr else kind
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]
+    )
+
+
+_OPTIONS = [_option(name, setting) for name, setting in Settings.model_fields.items()]
+command.__signature__ = inspect.Signature(_OPTIONS)  # type: ignore[attr-defined]
 
 
 def listen(host: str, port: int) -> socket.socket:

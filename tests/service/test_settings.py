@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
+
 import pytest
 
 from correction.errors import InvalidInput
+from service.commands.serve import command
 from service.settings import Settings
 
 
@@ -52,6 +55,9 @@ def test_a_vllm_server_has_a_url() -> None:
         Settings.read(vllm_url="localhost:8000")
 
 
-def test_a_full_list_must_fit_in_flight() -> None:
-    with pytest.raises(InvalidInput, match="could never be answered"):
-        Settings.read(max_in_flight=10, max_questions=11)
+def test_every_setting_is_an_option_of_serve() -> None:
+    for name, option in signature(command).parameters.items():
+        assert name in Settings.model_fields
+        assert Settings.model_fields[name].description
+        assert option.default is None  # not given: the environment counts
+    assert len(signature(command).parameters) == len(Settings.model_fields)
