@@ -35,7 +35,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Token:
-    """A token of the text. logprob: natural logarithm, None for the first of a prompt; top: (text, logprob), best first.
+    """A token of the text. logprob: natural logarithm, None for a prompt's first; top: (text, logprob), best first.
 
     text: what the token adds to the text, empty where it ends in the middle of a character. token: its id.
     """
@@ -48,7 +48,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Piece:
-    """What has come since the piece before it. The last one has a finish_reason; tokens are there if logprobs were asked.
+    """What has come since the piece before it. The last one has a finish_reason; tokens come if logprobs were asked.
 
     completion_tokens: generated so far, the one that stopped it left out.
     """
