@@ -1,13 +1,14 @@
-"""The native API's requests and answers, as the design's section 7 names their fields."""
+"""A question and its answer, as the design's section 7 names their fields."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from correction.errors import HopfixError
 from correction.questions import Question
-from service.errors import InvalidFields
+from service.schemas.base import Alternative, ErrorDetail, Number, Request, Response, Text
 
 if TYPE_CHECKING:
     from correction.answers import Answer
@@ -16,24 +17,6 @@ if TYPE_CHECKING:
 Strategy = Literal[
     "direct", "two_step", "step_by_step", "patched", "hard_token", "mid_layer", "back_patched", "deployed"
 ]
-MAX_TEXT = 8192  # characters: no two-hop question is longer, and reading it must not hold up the others
-
-
-Text = Annotated[str, Field(max_length=MAX_TEXT)]
-
-
-class Request(BaseModel):
-    """A request whose every field must be known and of its type."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    @classmethod
-    def parse(cls, value: object) -> Self:
-        """From JSON's value; raises `InvalidFields`."""
-        try:
-            return cls.model_validate(value)
-        except ValidationError as error:
-            raise InvalidFields.of(error, tuple(cls.model_fields)) from None
 
 
 class AnswerRequest(Request):
@@ -59,41 +42,40 @@ class AnswerRequest(Request):
         )
 
 
-class Response(BaseModel):
-    """A part of an answer. A field that is not here is a bug, so it is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Alternative(Response):
-    text: str
-    probability: float
-
-
 class Bridge(Response):
+    """Hop 1's answer, and the likeliest first tokens of it."""
+
     text: str
-    probability: float
+    probability: Number
     alternatives: tuple[Alternative, ...]
 
 
 class Hop(Response):
+    """A hop as it was asked, `{}` for the bridge, and what came out."""
+
     prompt: str
     text: str
 
 
 class Patch(Response):
+    """The layer that the state was taken from, the one it was written into, and the mapping between them."""
+
     source_layer: int
     target_layer: int
     mapping: str
 
 
 class Fallback(Response):
+    """Why the answer is not from a patched pass, which engine gave it, and by which strategy."""
+
     reason: str
     engine: str
     strategy: str
 
 
 class Usage(Response):
+    """Over all passes of an answer. layer_tokens: blocks run times tokens."""
+
     prompt_tokens: int
     completion_tokens: int
     passes: int
@@ -112,28 +94,25 @@ class AnswerObject(Response):
     hops: tuple[Hop, ...]
     patch: Patch | None
     profile: str | None
-    confidence: float | None
+    confidence: Number | None
     fallback: Fallback | None
     usage: Usage
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, Number]
 
     @classmethod
     def of(cls, answer: Answer) -> Self:
-        """The corrector's answer as clients see it, in the shell and over HTTP."""
-        return cls.model_validate(answer.to_dict())
+        """The corrector's answer as clients see it, in the shell and over HTTP.
 
-
-class ErrorDetail(Response):
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class ErrorBody(Response):
-    """Every error's body."""
-
-    error: ErrorDetail
+        Raises `HopfixError` for a model whose numbers are none: such an answer means nothing.
+        """
+        try:
+            return cls.model_validate(answer, from_attributes=True)
+        except ValidationError as error:
+            if any(wrong["type"] != "finite_number" for wrong in error.errors()):
+                raise
+            raise HopfixError(
+                "the model gave a number that is not finite", hint="load it in float32 or bfloat16"
+            ) from None
 
 
 class FailedAnswer(Response):
@@ -141,10 +120,3 @@ class FailedAnswer(Response):
 
     id: str | None
     error: ErrorDetail
-
-
-def request_body(model: type[BaseModel], *, or_list: bool = False) -> dict[str, Any]:
-    """The OpenAPI entry of a body that the route reads itself, to judge each entry of a list on its own."""
-    schema = model.model_json_schema()
-    either = {"oneOf": [schema, {"type": "array", "items": schema}]} if or_list else schema
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": either}}}}
