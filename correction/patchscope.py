@@ -6,7 +6,6 @@ section 3): prompt, position, layer and model of the source and of the target, a
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -137,21 +136,23 @@ def _index(place: Place, prompt: str | tuple[int, ...], length: int, offsets: li
         return place % length
     if not isinstance(prompt, str):
         raise InvalidInput("a prompt of token ids has no text to find", hint="give positions as numbers")
-    inside, merged = None, ""
-    for found in reversed(list(re.finditer(f"(?={re.escape(place.rstrip())})", prompt)) if place.strip() else []):
-        start, end = found.start(), found.start() + len(place.rstrip())
-        index = next((n for n, (first, last) in enumerate(offsets) if first < end <= last), None)
-        if index is None:
+    text = place.rstrip()
+    found = prompt.rfind(text) + len(text) if text and text in prompt else None
+    # Over the tokens, not the occurrences: of those there may be as many as characters.
+    inside, ends = None, {}
+    for index, (first, last) in enumerate(offsets):
+        if first < last:
+            ends.setdefault(last, (index, first))
+    for end, (index, first) in reversed(ends.items() if found else ()):
+        start = end - len(text)
+        if start < 0 or not prompt.endswith(text, 0, end) or prompt[first:start].strip():
             continue
-        first, last = offsets[index]
-        if last != end or prompt[first:start].strip():
-            merged = merged or prompt[first:last]
-        elif _within_a_word(prompt, start, end):
-            inside = index if inside is None else inside
-        else:
+        if not _within_a_word(prompt, start, end):
             return index
+        inside = index if inside is None else inside
     if inside is not None:
         return inside
+    merged = next((prompt[first:last] for first, last in offsets if found and first < found <= last), "")
     if merged:
         raise InvalidInput(
             f"the tokenizer merges {place!r} with its neighbours: the token is {merged!r}",

@@ -17,7 +17,7 @@ class ChatMessage(Request):
 
 
 class TokenizeRequest(Request):
-    """One of `text`, as it is; `question`, a question or a hop in the form that hopfix asks it in; `messages`, a chat."""
+    """One of `text`, as it is; `question`, a question or hop in the form that hopfix asks it in; `messages`, a chat."""
 
     text: Text | None = None
     question: Text | None = None
