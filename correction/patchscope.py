@@ -139,7 +139,8 @@ def _index(place: Place, prompt: str | tuple[int, ...], length: int, offsets: li
     text = place.rstrip()
     found = prompt.rfind(text) + len(text) if text and text in prompt else None
     # Over the tokens, not the occurrences: of those there may be as many as characters.
-    inside, ends = None, {}
+    inside: int | None = None
+    ends: dict[int, tuple[int, int]] = {}
     for index, (first, last) in enumerate(offsets):
         if first < last:
             ends.setdefault(last, (index, first))
