@@ -115,14 +115,13 @@ def rule_for(error: HopfixError) -> Rule:
     return next(rule for known, rule in _RULES if isinstance(error, known))
 
 
-def statuses() -> dict[int, str]:
-    """Every status that a client can see, and what it means."""
+def codes() -> dict[int, list[str]]:
+    """The codes of each status that a client can see."""
     found: dict[int, list[str]] = {}
     for kind, rule in _RULES:
         if kind is not ClientGone:
-            says = "The service failed." if kind is HopfixError else (kind.__doc__ or "").splitlines()[0]
-            found.setdefault(rule.status, []).append(says)
-    return {status: " ".join(says) for status, says in found.items()}
+            found.setdefault(rule.status, []).append(rule.code)
+    return found
 
 
 def error_body(error: HopfixError) -> dict[str, Any]:
