@@ -15,6 +15,7 @@ import typer
 if TYPE_CHECKING:
     from eval.bench.sweep import Case
 
+WHAT = ("sweep", "passes", "all", "strategies", "vllm", "serve", "soak")
 SIDES = "plain,paper,nnsight,nnsight_skip,transformer_lens,pyvene"
 
 
@@ -22,10 +23,12 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="sweep|passes|all|strategies|vllm",
+            metavar="sweep|passes|all|strategies|vllm|serve|soak",
             help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
             "capture cost. all: both, for several sizes, as docs/benchmarks.md has them. strategies: what a corrected "
-            "answer of a model costs beside two_step. vllm: what patching costs inside vLLM, and answers by engine.",
+            "answer of a model costs beside two_step. vllm: what patching costs inside vLLM, and answers by engine. "
+            "serve: the service beside the same engine offline, under load and overload. soak: all kinds of requests "
+            "for long, each answer checked; exit 1 if anything was lost or wrong.",
         ),
     ],
     sides: Annotated[str, typer.Option(help="Who takes part in the sweep beside hopfix.")] = SIDES,
@@ -38,9 +41,12 @@ def command(
     target_tokens: Annotated[int, typer.Option(min=4, max=448, help="Length of the target prompts.")] = 12,
     max_tokens: Annotated[int, typer.Option(min=1, max=32, help="Tokens of each cell.")] = 1,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Medians are over these; default: 3, of vllm 7.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Medians are over these; default: 3, of vllm 7, of serve 5.", show_default=False),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1)] = 2,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Of torch; default: 2, of serve what it chooses.", show_default=False)
+    ] = None,
     sample: Annotated[
         bool,
         typer.Option(
@@ -54,14 +60,33 @@ def command(
     questions_file: Annotated[
         Path | None, typer.Option(help="Of the same: a question file; default: the demo world's test set.")
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=1, help="Of each open loop of serve, 15 by default; of soak, 600 by default.", show_default=False
+        ),
+    ] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="Of soak: ends it, too; 429s do not count.")] = None,
+    connections: Annotated[int, typer.Option(min=1, help="Of soak.")] = 256,
+    vllm_python: Annotated[
+        str | None,
+        typer.Option(envvar="HOPFIX_VLLM_PYTHON", help="Of serve: a Python with vLLM, to compare with; 'make vllm'."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for benchmarks.json, .md and .png.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The results as JSON on stdout.")] = False,
 ) -> None:
     """Measure speed and memory, side by side in one run."""
     from eval.bench.sweep import Case
 
-    if what not in ("sweep", "passes", "all", "strategies", "vllm"):
-        raise typer.BadParameter("choose sweep, passes, all, strategies or vllm", param_hint="WHAT")
+    if what not in WHAT:
+        raise typer.BadParameter(f"choose one of {', '.join(WHAT)}", param_hint="WHAT")
+    if what == "serve":
+        _serve(rounds or 5, seconds or 15.0, threads, vllm_python, as_json)
+        return
+    if what == "soak":
+        _soak(seconds, requests, connections, as_json)
+        return
+    threads = threads or 2
     if what == "vllm":
         _vllm(model, profile, questions_file, rounds or 7, threads, as_json)
         return
@@ -153,6 +178,34 @@ def _vllm(model: str, profile: Path | None, questions: Path | None, rounds: int,
         compared = compare_vllm(model, profile, asked, rounds=rounds, on_done=advance)
     results = {"model": model, "machine": _machine(), **compared}
     sys.stdout.write(json.dumps(results) + "\n" if as_json else markdown(results))
+
+
+def _serve(rounds: int, seconds: float, threads: int | None, vllm_python: str | None, as_json: bool) -> None:
+    from eval.bench.serve.comparison import compare_serve, steps
+    from eval.bench.serve.report import markdown
+    from eval.commands import progress
+
+    with progress.bar("loads", steps(rounds, vllm_python is not None)) as advance:
+        compared = compare_serve(
+            rounds=rounds, seconds=seconds, threads=threads, vllm_python=vllm_python, on_done=advance
+        )
+    results = {"machine": _machine(), **compared}
+    sys.stdout.write(json.dumps(results) + "\n" if as_json else markdown(results))
+
+
+def _soak(seconds: float | None, requests: int | None, connections: int, as_json: bool) -> None:
+    from eval.bench.serve.soak import soak, sound
+    from eval.bench.serve.soak_report import markdown
+    from eval.commands import progress
+
+    if seconds is None and requests is None:
+        seconds = 600.0
+    with progress.bar("seconds", round(seconds) if seconds else None) as advance:
+        done = soak(seconds=seconds, requests=requests, connections=connections, on_second=advance)
+    results = {"machine": _machine(), **done}
+    sys.stdout.write(json.dumps(results) + "\n" if as_json else markdown(results))
+    if not sound(results):
+        raise typer.Exit(1)
 
 
 def _passes(case: Case, threads: int) -> dict[str, Any]:
