@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,9 @@ from correction.errors import (
 )
 
 
+_TAG = re.compile(r"int|str|constrained-\w+|list\[.*")  # where pydantic names the member of a union that it tried
+
+
 class InvalidFields(HopfixError):
     """A request whose fields have the wrong names or types."""
 
@@ -23,7 +27,7 @@ class InvalidFields(HopfixError):
     def of(cls, error: ValidationError, known: tuple[str, ...]) -> InvalidFields:
         """The first field that is wrong, and what to do about it; `known` are the fields there are."""
         first = error.errors()[0]
-        param = ".".join(str(part) for part in first["loc"]) or None
+        param = ".".join(str(part) for part in first["loc"] if not _TAG.fullmatch(str(part))) or None
         name = param or "the request"
         match first["type"]:
             case "extra_forbidden":
