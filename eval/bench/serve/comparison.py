@@ -93,10 +93,9 @@ def steps(rounds: int, with_vllm: bool) -> int:
 
 
 @contextmanager
-def process(begin: Callable[..., None] | None = None, *given: object) -> Iterator[ProcessPoolExecutor]:
+def process(begin: Callable[..., object] | None = None, *given: Any) -> Iterator[ProcessPoolExecutor]:
     """Runs functions in one process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, context, begin, given) as pool:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), begin, given) as pool:
         yield pool
 
 

@@ -59,7 +59,7 @@ class Reply:
 
 def _join(received: bytearray, at: int) -> bytes | None:
     """The chunks from `at` on; None if the last one is not there."""
-    parts = []
+    parts: list[bytearray] = []
     while (line := received.find(b"\r\n", at)) >= 0:
         size = int(received[at:line], 16)
         if size == 0:
@@ -91,9 +91,10 @@ class Connection(asyncio.Protocol):
     async def open(cls, url: str, source: str | None = None) -> Self:
         """`source` is the address to come from: one of this machine's."""
         at, local = urlsplit(url), (source, 0) if source else None
-        loop = asyncio.get_running_loop()
+        assert at.hostname
+        assert at.port
         try:
-            _, made = await loop.create_connection(cls, at.hostname, at.port, local_addr=local)
+            _, made = await asyncio.get_running_loop().create_connection(cls, at.hostname, at.port, local_addr=local)
         except OSError as error:
             raise Lost(f"no connection ({error})") from error
         return made

@@ -104,13 +104,19 @@ class _Generator:
 
         async def ask_on(client: Client) -> None:
             for _ in work:
-                if time.perf_counter() >= self._ends:
+                if not await self._until_taken(client):
                     break
-                while await self._one(client, time.perf_counter()) == TURNED_AWAY and self.load.patient:
-                    await asyncio.sleep((client.retry_after or 1.0) * self._dice.uniform(1.0, 1.5))
             client.close()
 
         await asyncio.gather(*(ask_on(self._client()) for _ in range(self.load.clients)))
+
+    async def _until_taken(self, client: Client) -> bool:
+        """False when the time is over."""
+        while (now := time.perf_counter()) < self._ends:
+            if await self._one(client, now) != TURNED_AWAY or not self.load.patient:
+                return True
+            await asyncio.sleep((client.retry_after or 1.0) * self._dice.uniform(1.0, 1.5))
+        return False
 
     async def _open(self, rate: float) -> None:
         idle: list[Client] = []

@@ -93,7 +93,7 @@ def vllm(python: str) -> Iterator[Server]:
     options += f" --enforce-eager --block-size 32 --kv-cache-memory-bytes {1 << 28} --disable-uvicorn-access-log"
     environment = {"VLLM_LOGGING_LEVEL": "WARNING", "VLLM_NO_USAGE_STATS": "1", "TORCH_COMPILE_DISABLE": "1"}
     environment |= {"VLLM_PLUGINS": ""}
-    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", demo_folder(), *options.split()]
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", "--model", str(demo_folder()), *options.split()]
     with _started(command, {**os.environ, **environment}, "/health", f"http://127.0.0.1:{port}") as server:
         yield server
 

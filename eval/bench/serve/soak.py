@@ -84,7 +84,7 @@ def soak(
         )
         before = server.cpu()
         running = loads.submit(generator.run, load, asked)
-        samples = []
+        samples: list[tuple[float, int]] = []
         while not wait([running], 1.0).done:
             samples.append((float(len(samples)), server.memory()))
             on_second(1)
@@ -112,7 +112,8 @@ def soak(
 
 def sound(results: dict[str, Any]) -> bool:
     """Whether nothing was lost, crossed, wrong or failed, and the memory is flat."""
-    return results["faults"] == 0 and results["afterwards"] == AFTERWARDS and results["memory_growth"] <= FLAT
+    faultless = results["faults"] == 0 and results["afterwards"] == AFTERWARDS
+    return bool(faultless and results["memory_growth"] <= FLAT)
 
 
 def _latencies(report: Report) -> dict[str, dict[str, float]]:

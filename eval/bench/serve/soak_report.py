@@ -37,8 +37,8 @@ INTRODUCTION = """# Soak
 `hopfix serve` with its default settings all kinds of requests at random, each again as soon as it was answered. Every
 answer is compared with what the same engine says to the same question offline: *wrong* has another text, *crossed*
 tells of another question, *lost* had no whole answer, *failed* is a 5xx or an error in place of an answer. A client
-that is turned away (429) comes again after the time in Retry-After. {distinct} distinct questions, which come again when
-all were asked; nothing is cached. Afterwards 64 clients ask 256 questions more, to see that no place was lost.
+that is turned away (429) comes again after the time in Retry-After. {distinct} distinct questions, which come again
+when all were asked; nothing is cached. Afterwards 64 clients ask 256 questions more, to see that no place was lost.
 """
 
 
