@@ -16,7 +16,6 @@ from correction.errors import (
     PromptTooLong,
 )
 
-
 _TAG = re.compile(r"int|str|constrained-\w+|list\[.*")  # where pydantic names the member of a union that it tried
 
 
