@@ -9,7 +9,6 @@ from typing import Any
 from eval.bench.serve.client import Client
 from eval.bench.serve.http import Reply, request
 from eval.bench.serve.traffic import (
-    FAILED,
     GONE,
     LOST,
     REFUSED,
@@ -19,6 +18,7 @@ from eval.bench.serve.traffic import (
     Asked,
     Verdict,
     events_of,
+    judge_error,
     judge_list,
     judge_object,
     judge_status,
@@ -142,7 +142,7 @@ def _messages(client: Client, asked: Asked) -> dict[str, Any]:
 def _judge_events(reply: Reply, text: Callable[[Any], str], expected: str, asked: Asked) -> Verdict:
     events, done = events_of(reply)
     if error := next((event["error"] for event in events if "error" in event), None):
-        return Verdict(FAILED, detail=f"in a stream: {error}")
+        return judge_error(error)
     if not done:
         return Verdict(LOST, detail=f"a stream without an end: {reply.body[-300:]!r}")
     said = "".join(text(choice) for event in events for choice in event["choices"])

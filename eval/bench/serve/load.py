@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from eval.bench.serve.client import Client
 from eval.bench.serve.http import Lost
 from eval.bench.serve.kinds import KINDS, SOUND
-from eval.bench.serve.traffic import LATE, LOST, TURNED_AWAY, Asked, Verdict
+from eval.bench.serve.traffic import LATE, LOST, TURNED_AWAY, UNEXPECTED, Asked, Verdict
 
 EXAMPLES = 5  # of what went wrong, for whoever looks into it
 MOST_CLIENTS = 1024  # of an open loop: an arrival beyond them waits, and its latency counts
@@ -153,6 +153,8 @@ class _Generator:
             verdict = Verdict(LOST, detail=str(error))
         except TimeoutError:
             verdict = Verdict(LATE, detail=f"nothing within {self.load.timeout:g} seconds")
+        except (ValueError, LookupError, TypeError) as error:
+            verdict = Verdict(UNEXPECTED, detail=f"what came cannot be read ({error!r})")
         self._note(kind, verdict, client, time.perf_counter() - since)
         return verdict.name
 

@@ -12,7 +12,7 @@ from eval.bench.serve.http import Reply
 RIGHT, WRONG, CROSSED = "right", "wrong", "crossed"  # crossed: another question's answer
 LOST, LATE, FAILED = "lost", "timed out", "failed"  # failed: 5xx, or an error where an answer should be
 TURNED_AWAY, REFUSED, GONE = "turned away", "refused", "gone"  # 429; a bad request's 4xx; the client left
-UNEXPECTED = "unexpected"  # a status that is none of these
+UNEXPECTED = "unexpected"  # a status that is none of these, or a body that is no answer
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,17 @@ def judge_status(reply: Reply) -> Verdict | None:
 def judge_object(answer: Any, asked: Asked, id: str | None) -> Verdict:
     """One answer object."""
     if "error" in answer:
-        return Verdict(FAILED, detail=f"{answer['error']}")
+        return judge_error(answer["error"])
     if answer["id"] != id or not of_question(answer, asked):
         return Verdict(CROSSED, detail=f"{asked.text!r} as {id} got {answer}")
     if (answer["answer"], answer["corrected"]) != (asked.answer, asked.corrected):
         return Verdict(WRONG, detail=f"{asked.text!r} got {answer['answer']!r}, offline {asked.answer!r}")
     return Verdict(RIGHT, 1)
+
+
+def judge_error(error: Any) -> Verdict:
+    """An error where an answer should be: of a list, or in a stream."""
+    return Verdict(TURNED_AWAY) if error["code"] == "overloaded" else Verdict(FAILED, detail=str(error))
 
 
 def of_question(evidence: Any, asked: Asked) -> bool:
