@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm check format facts model profile tables proof wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check format facts model profile tables proof wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -86,6 +86,19 @@ benchmarks-vllm: $(VENV_VLLM)/.installed
 	mkdir -p runs
 	$(VENV_VLLM)/bin/hopfix bench vllm > runs/benchmarks-vllm.md
 	cp runs/benchmarks-vllm.md docs/
+
+# Takes about half an hour on an idle machine with 2 cores. Where vLLM is, also beside its own server.
+benchmarks-serve: $(VENV)/.installed
+	mkdir -p runs
+	$(BIN)/hopfix bench serve $(if $(wildcard $(VENV_VLLM)/.installed),--vllm-python $(VENV_VLLM)/bin/python) \
+	  > runs/benchmarks-serve.md
+	cp runs/benchmarks-serve.md docs/
+
+# Ends after 100,000 requests that were not turned away, or in an hour; fails if anything was lost or wrong.
+soak: $(VENV)/.installed
+	mkdir -p runs
+	$(BIN)/hopfix bench soak --requests 100000 --seconds 3600 > runs/soak.md
+	cp runs/soak.md docs/
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
