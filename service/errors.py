@@ -53,6 +53,10 @@ class Unauthorised(HopfixError):
     """No key, or the wrong one."""
 
 
+class Forbidden(HopfixError):
+    """A key that may not do this, or a web page that may not call."""
+
+
 class NotFound(HopfixError):
     """No such model."""
 
@@ -62,9 +66,17 @@ class TooLarge(HopfixError):
 
 
 class Overloaded(HopfixError):
-    """More questions in flight than the service takes."""
+    """More questions in flight than the service takes. `retry_after`: seconds until trying again may help."""
 
     retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", param: str | None = None, retry_after: int = 1) -> None:
+        super().__init__(message, hint=hint, param=param)
+        self.retry_after = max(1, retry_after)
+
+
+class RateLimited(Overloaded):
+    """More questions a second than this client may ask."""
 
 
 class NotReady(HopfixError):
@@ -100,8 +112,10 @@ _RULES: tuple[tuple[type[HopfixError], Rule], ...] = (
     (NotJSON, Rule(400, _BAD, "not_json")),
     (InvalidFields, Rule(422, _BAD, "invalid_fields")),
     (Unauthorised, Rule(401, "authentication_error", "invalid_api_key")),
+    (Forbidden, Rule(403, "permission_error", "forbidden")),
     (NotFound, Rule(404, _BAD, "model_not_found")),
     (TooLarge, Rule(413, _BAD, "too_large")),
+    (RateLimited, Rule(429, "rate_limit_error", "rate_limited")),
     (Overloaded, Rule(429, "rate_limit_error", "overloaded")),
     (ClientGone, Rule(499, _BAD, "client_gone")),
     (NotReady, Rule(503, "server_error", "not_ready")),
@@ -137,7 +151,7 @@ def error_headers(error: HopfixError) -> dict[str, str]:
     """What the status asks for beside the body."""
     headers = {}
     if error.retryable:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_AFTER_SECONDS)
     if isinstance(error, Unauthorised):
         headers["WWW-Authenticate"] = "Bearer"
     return headers

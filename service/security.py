@@ -1,21 +1,55 @@
-"""The key: checked in constant time, before anything of the request is read."""
+"""Who is asking, and whether they may: checked before anything of the request's body is read."""
 
 from __future__ import annotations
 
-import hmac
+import re
 
 from starlette.requests import Request
 
-from service.errors import Unauthorised
+from service.errors import Forbidden, Unauthorised
+from service.keys import DEFAULT
 from service.state import Shared
+
+_ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)
+ANY_ORIGIN = "*"
+
+
+async def authenticate(request: Request, state: Shared) -> None:
+    """Raises `Unauthorised` unless the request carries a key, where there are keys.
+
+    Sets `request.state.client`, the key's name or without keys the address, and `request.state.admin`.
+    """
+    if not state.keys:
+        request.state.client, request.state.admin = _address(request), True
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    # Headers arrive as Latin-1: encoding them so gives back the bytes that were sent.
+    key = state.keys.find(given.strip().encode("latin-1")) if scheme.lower() == "bearer" else None
+    if key is None:
+        raise Unauthorised("the API key is missing or wrong", hint="send the header 'Authorization: Bearer KEY'")
+    request.state.client, request.state.admin = key.name, key.admin
 
 
 async def authorise(request: Request, state: Shared) -> None:
-    """Raises `Unauthorised` unless the request carries the key, where one is set."""
-    if state.settings.api_key is None:
-        return
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    expected = state.settings.api_key.get_secret_value().encode()
-    # Headers arrive as Latin-1: encoding them so gives back the bytes that were sent.
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("latin-1"), expected):
-        raise Unauthorised("the API key is missing or wrong", hint="send the header 'Authorization: Bearer KEY'")
+    """`authenticate`, for what models are asked: also keeps out web pages that may not call, and counts a question.
+
+    A page that its user only looks at could otherwise ask a service on the user's own machine, where there is no key.
+    """
+    await authenticate(request, state)
+    origin = request.headers.get("origin")
+    if origin is not None and not {origin, ANY_ORIGIN} & state.settings.origins:
+        raise Forbidden(f"a page of {origin} may not call", hint="the operator allows pages with --cors-origins")
+    if request.method == "POST":
+        state.rates.take(request.state.client)
+
+
+async def administrate(request: Request) -> None:
+    """After `authorise`, for what changes the service; raises `Forbidden` unless the key may. Without keys all may."""
+    if not request.state.admin:
+        raise Forbidden("this key may not administrate", hint=f"use one marked 'admin', or HOPFIX_API_KEY ({DEFAULT})")
+
+
+def _address(request: Request) -> str:
+    """The client's address. A trusted proxy can name any, so it is looked at before it reaches a log."""
+    host = request.client.host if request.client else ""
+    return host if _ADDRESS.fullmatch(host) else "unknown"

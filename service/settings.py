@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +20,7 @@ VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_par
 Text = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*,\s]+")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -92,7 +94,17 @@ class Settings(BaseSettings):
                 f"--host {self.host} can be reached from other machines and no key is asked for: "
                 "set HOPFIX_API_KEY or --api-keys, or allow it with --insecure"
             )
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"--cors-origins: {origin!r} is no origin: write one such as https://example.org, without a path"
+                )
         return self
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """The web origins whose pages may call; `*` is any."""
+        return frozenset(origin.strip() for origin in (self.cors_origins or "").split(",") if origin.strip())
 
     @property
     def model_name(self) -> str:

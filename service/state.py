@@ -12,7 +12,9 @@ from correction.errors import HopfixError
 from service.admission import Admission
 from service.answering import choose
 from service.errors import NotReady, error_body, rule_for, unexpected
+from service.keys import Keys
 from service.metrics import Metrics
+from service.rates import Rates
 from service.schemas import AnswerObject, AnswerRequest
 from service.settings import Settings
 
@@ -28,6 +30,8 @@ class State:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.keys = Keys(settings)
+        self.rates = Rates(self.keys.rate)
         self.metrics = Metrics()
         self.admission = Admission(settings.max_in_flight, settings.deadline_seconds)
         self.metrics.in_flight.set_function(lambda: self.admission.in_flight)
@@ -83,8 +87,8 @@ class State:
             return {"id": request.id, **unexpected(request_id)}
 
 
-def state_of(request: Request) -> State:
-    """The state of the service that a request came to."""
+async def state_of(request: Request) -> State:
+    """The state of the service that a request came to. Asynchronous, since others would be called in a thread."""
     state: State = request.app.state.hopfix
     return state
 
