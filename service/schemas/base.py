@@ -59,5 +59,5 @@ class ErrorBody(Response):
 def request_body(model: type[BaseModel], *, or_list: bool = False) -> dict[str, Any]:
     """The OpenAPI entry of a body that the route reads itself, to judge each entry of a list on its own."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-    either = {"oneOf": [schema, {"type": "array", "items": schema}]} if or_list else schema
+    either = {"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1}]} if or_list else schema
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": either}}}}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
 
 from service.schemas.base import Request, Response, Text
 
@@ -16,8 +17,14 @@ class ChatMessage(Request):
     content: Text
 
 
+def _given(name: str) -> JsonDict:
+    return {"required": [name], "properties": {name: {"type": ["string", "array"]}}}
+
+
 class TokenizeRequest(Request):
     """One of `text`, as it is; `question`, a question or hop in the form that hopfix asks it in; `messages`, a chat."""
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [_given("text"), _given("question"), _given("messages")]})
 
     text: Text | None = None
     question: Text | None = None
