@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check format facts model profile tables proof wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check format facts model profile tables proof openapi wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -99,6 +99,10 @@ soak: $(VENV)/.installed
 	mkdir -p runs
 	$(BIN)/hopfix bench soak --requests 100000 --seconds 3600 > runs/soak.md
 	cp runs/soak.md docs/
+
+# The API's document, from the code: a test compares.
+openapi: $(VENV)/.installed
+	$(BIN)/python -m service.openapi > docs/openapi.json
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
