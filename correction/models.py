@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
-from correction.passes import ModelShape
+from correction.passes import ModelShape, Sampling
 
 DEMO = "demo"
 _NEEDED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]  # of a hub repository, for another process
@@ -61,9 +62,18 @@ class LoadedModel:
         return ModelShape(self.parts.depth, width, vocabulary)
 
     @cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """Ids that end a sequence: what stops plain generation. May be empty."""
+        return end_tokens(self.tokenizer, self.model.generation_config)
+
+    @cached_property
     def stop_tokens(self) -> frozenset[int]:
-        """The one stop rule of every strategy and engine: end of sequence, or a token that breaks the line."""
+        """The one stop rule of every strategy: end of sequence, or a token that breaks the line."""
         return stop_tokens(self.tokenizer, self.model.generation_config)
+
+    def stops(self, sampling: Sampling) -> frozenset[int]:
+        """Ids that end a pass with this sampling, on every engine."""
+        return self.stop_tokens if sampling.lines else self.end_tokens
 
     @property
     def pad_token(self) -> int:
@@ -73,7 +83,11 @@ class LoadedModel:
 
     def decode(self, tokens: list[int] | tuple[int, ...]) -> str:
         """The tokens as text, without special tokens and outer spaces."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+        return self.text(tokens).strip()
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The tokens as text as it is, without special tokens."""
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -81,11 +95,17 @@ class LoadedModel:
         return fingerprint(self.folder)
 
 
+def end_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: object = None) -> frozenset[int]:
+    """Ids of the end of sequence, of which a chat model can have several."""
+    found: set[int] = set()
+    for end in (tokenizer.eos_token_id, getattr(generation_config, "eos_token_id", None)):
+        found.update(end if isinstance(end, list) else [end] if isinstance(end, int) else [])
+    return frozenset(found)
+
+
 def stop_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: object = None) -> frozenset[int]:
     """Ids that end an answer: those of the end of sequence and every token whose text breaks the line."""
-    stop: set[int] = set()
-    for end in (tokenizer.eos_token_id, getattr(generation_config, "eos_token_id", None)):
-        stop.update(end if isinstance(end, list) else [end] if isinstance(end, int) else [])
+    stop = set(end_tokens(tokenizer, generation_config))
     pieces = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
     stop.update(token for token, piece in enumerate(pieces) if "\n" in piece)
     if not stop:

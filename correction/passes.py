@@ -186,6 +186,7 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
     length = len(request.prompt)
     if length == 0:
         raise InvalidInput("the prompt is empty", hint="give at least one token", param="prompt")
+    _check_sampling(request.sampling)
     if length + request.sampling.max_tokens > context:
         raise PromptTooLong(
             f"the prompt has {length} tokens and {request.sampling.max_tokens} may be generated, "
@@ -219,6 +220,19 @@ def check_pass(request: Pass, shape: ModelShape, context: int) -> None:
     for capture in request.captures:
         if capture.follow and capture.position not in (-1, length - 1):
             raise InvalidInput("only the last position can be followed", hint="use position -1", param="position")
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    for name, right, hint in (
+        ("max_tokens", sampling.max_tokens >= 0, "give 0 or more"),
+        ("top_logprobs", sampling.top_logprobs >= 0, "give 0 or more"),
+        ("prompt_logprobs", (sampling.prompt_logprobs or 0) >= 0, "give 0 or more"),
+        ("temperature", 0 <= sampling.temperature < math.inf, "give 0 for the likeliest tokens, or more"),
+        ("top_p", 0 < sampling.top_p <= 1, "give a number above 0 and at most 1"),
+        ("seed", -(2**63) <= (sampling.seed or 0) < 2**63, "give a whole number of 64 bits"),
+    ):
+        if not right:
+            raise InvalidInput(f"{name} is {getattr(sampling, name)}", hint=hint, param=name)
 
 
 def _check_exit(layer: int, sites: list[int], depth: int) -> None:

@@ -13,6 +13,7 @@ from correction.corrector import Corrector
 from correction.engines import HFEngine
 from correction.errors import HopfixError, InvalidInput, ModelNotFound, UnsupportedModel
 from correction.models import LoadedModel, demo_folder, fingerprint, load_model
+from correction.passes import Sampling
 from tests.architectures import random_weights
 
 
@@ -74,6 +75,11 @@ def test_every_line_break_stops(demo: LoadedModel) -> None:
     breaking = {token for token, piece in pieces.items() if "\n" in piece}
     assert breaking
     assert demo.stop_tokens == breaking | {demo.tokenizer.eos_token_id}
+    assert demo.stops(Sampling()) == demo.stop_tokens
+
+
+def test_plain_generation_goes_on_over_lines(demo: LoadedModel) -> None:
+    assert demo.stops(Sampling(lines=False)) == demo.end_tokens == {demo.tokenizer.eos_token_id}
 
 
 def test_without_weights_it_is_the_same_model_to_those_who_only_ask(demo: LoadedModel) -> None:

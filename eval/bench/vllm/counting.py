@@ -14,7 +14,7 @@ from typing import Any
 
 from correction.answers import Usage
 from correction.engines import Engine
-from correction.passes import Pass, PassResult
+from correction.passes import Heard, Pass, PassResult
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Counting:
         found = getattr(self.engine, name)
         return self._relay if name == "relay" else found
 
-    async def run(self, request: Pass) -> PassResult:
-        result = await self.engine.run(request)
+    async def run(self, request: Pass, heard: Heard | None = None) -> PassResult:
+        result = await self.engine.run(request, heard)
         self._add(request, result)
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 import torch
@@ -69,6 +70,13 @@ def test_a_bad_pass_does_not_spoil_its_batch_mates(asked: Asked, demo: LoadedMod
         (Pass((5, 6), (Capture(0, 0, follow=True),)), InvalidInput, "last position"),
         (Pass((5, 10**6)), InvalidInput, "token"),
         (Pass((5, 6), patches=(Patch(0, 0, torch.zeros(3)),)), InvalidInput, "width"),
+        (Pass((5, 6), sampling=Sampling(-1)), InvalidInput, "max_tokens is -1"),
+        (Pass((5, 6), sampling=Sampling(temperature=math.nan)), InvalidInput, "temperature is nan"),
+        (Pass((5, 6), sampling=Sampling(temperature=-0.1)), InvalidInput, "temperature is -0.1"),
+        (Pass((5, 6), sampling=Sampling(top_p=0.0)), InvalidInput, "top_p is 0.0"),
+        (Pass((5, 6), sampling=Sampling(top_p=1.1)), InvalidInput, "top_p is 1.1"),
+        (Pass((5, 6), sampling=Sampling(seed=2**63)), InvalidInput, "64 bits"),
+        (Pass((5, 6), sampling=Sampling(prompt_logprobs=-1)), InvalidInput, "prompt_logprobs is -1"),
     ],
 )
 def test_a_pass_that_cannot_run_is_refused(asked: Asked, request_: Pass, error: type[Exception], says: str) -> None:
