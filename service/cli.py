@@ -17,6 +17,7 @@ HELP = {"help_option_names": ["-h", "--help"]}
 SUMMARIES = {
     "answer": "Answer a two-hop question, or a file of them.",
     "serve": "Serve the HTTP API.",
+    "key": "Make an API key.",
     "eval": "Evaluate every strategy on held-out questions.",
     "calibrate": "Choose a profile for a model from a file of questions.",
     "inspect": "Run any Patchscope: lenses, entity descriptions, causal tracing, layer grids.",

@@ -40,7 +40,11 @@ class Key:
         """From a line of the file; raises `InvalidInput`."""
         found = _LINE.fullmatch(" ".join(line.split()))
         if found is None:
-            raise InvalidInput("this is no key", hint="write NAME sha256:DIGEST [admin] [rate=N], as 'hopfix key' does")
+            raise InvalidInput(
+                "this is no key's line",  # which is not repeated: it may be a key that was written here by mistake
+                hint="write NAME sha256:DIGEST [admin] [rate=N] as 'hopfix key' does, "
+                "with a NAME of at most 64 letters, digits, dots, dashes and underscores",
+            )
         rate = None if found["rate"] is None else float(found["rate"])
         if rate == 0:
             raise InvalidInput("a rate of 0 lets nothing through", hint="remove the line to withdraw the key")

@@ -1,8 +1,11 @@
-"""Around every request: its id, its time and status in the metrics, and a plain 500 for what nobody foresaw."""
+"""Around every request: its id, headers that every response has, its time and status in the metrics, and a plain 500
+for what nobody foresaw.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
 import time
 import uuid
 
@@ -15,10 +18,13 @@ from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
+_USABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # what a client may have written into a log
 
 
 class Observe:
-    """Pure ASGI. The id is in the response's header, in the log, and in the scope's state for the routes."""
+    """Pure ASGI. The id, the client's own where it is usable, is in the response's header, in the log, and in the
+    scope's state for the routes.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
@@ -28,7 +34,7 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id = _id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status = 0
@@ -37,7 +43,10 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")  # answers are the client's alone
             await send(message)
 
         try:
@@ -51,3 +60,10 @@ class Observe:
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.requests.labels(route, str(status or 499)).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - started)
+
+
+def _id_of(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _USABLE.fullmatch(value):
+            return str(value.decode())
+    return uuid.uuid4().hex
