@@ -20,7 +20,7 @@ from service.middleware import Observe
 from service.readiness import load, replay
 from service.routes import answer, health, models, openai
 from service.schemas import ErrorBody
-from service.security import authorise
+from service.security import allow_pages, authorise
 from service.settings import Settings
 from service.state import State
 
@@ -87,6 +87,7 @@ def create_app(
     )
     app.state.hopfix = state
     app.add_middleware(Observe, metrics=state.metrics)
+    allow_pages(app, settings.origins)
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(health.router)

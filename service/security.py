@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+from starlette.applications import Starlette
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 
 from service.errors import Forbidden, Unauthorised
 from service.keys import DEFAULT
+from service.middleware import HEADER
+from service.settings import ANY_ORIGIN
 from service.state import Shared
 
 _ADDRESS = re.compile(r"[\w.:%-]{1,64}", re.ASCII)
-ANY_ORIGIN = "*"
 
 
 async def authenticate(request: Request, state: Shared) -> None:
@@ -47,6 +50,21 @@ async def administrate(request: Request) -> None:
     """After `authorise`, for what changes the service; raises `Forbidden` unless the key may. Without keys all may."""
     if not request.state.admin:
         raise Forbidden("this key may not administrate", hint=f"use one marked 'admin', or HOPFIX_API_KEY ({DEFAULT})")
+
+
+def allow_pages(app: Starlette, origins: frozenset[str]) -> None:
+    """Lets pages of these origins call from a browser; none may unless they are named.
+
+    Any header may be sent, since libraries have their own; cookies are of no use here and stay at home.
+    """
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(origins),
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=(HEADER, "Retry-After"),
+        )
 
 
 def _address(request: Request) -> str:

@@ -20,6 +20,7 @@ VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_par
 Text = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
+ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*,\s]+")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -89,16 +90,23 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not (self.insecure or self.api_key or self.api_keys or _loopback(self.host)):
-            raise ValueError(
-                f"--host {self.host} can be reached from other machines and no key is asked for: "
-                "set HOPFIX_API_KEY or --api-keys, or allow it with --insecure"
-            )
+        keys = self.api_key is not None or self.api_keys is not None
         for origin in self.origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(
                     f"--cors-origins: {origin!r} is no origin: write one such as https://example.org, without a path"
                 )
+        if self.private_metrics and not keys:
+            raise ValueError("--private-metrics asks for a key and there is none: set HOPFIX_API_KEY or --api-keys")
+        open_to = None
+        if not _loopback(self.host):
+            open_to = f"--host {self.host} can be reached from other machines"
+        elif ANY_ORIGIN in self.origins:
+            open_to = f"--cors-origins {ANY_ORIGIN} lets every web page in"
+        if open_to and not keys and not self.insecure:
+            raise ValueError(
+                f"{open_to} and no key is asked for: set HOPFIX_API_KEY or --api-keys, or allow it with --insecure"
+            )
         return self
 
     @property

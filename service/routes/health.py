@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.errors import NotReady
 from service.metrics import CONTENT_TYPE
+from service.security import authenticate
 from service.state import Shared
 
 router = APIRouter()
@@ -33,6 +35,8 @@ async def ready(state: Shared) -> dict[str, str | None]:
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(state: Shared) -> Response:
-    """Prometheus' text format."""
+async def metrics(request: Request, state: Shared) -> Response:
+    """Prometheus' text format. With `--private-metrics` whoever reads it needs a key."""
+    if state.settings.private_metrics:
+        await authenticate(request, state)
     return Response(state.metrics.text(), media_type=CONTENT_TYPE)
