@@ -84,6 +84,7 @@ def run(settings: Settings, listening: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(settings, on_failed_load=stop),
         log_config=_logging(),
+        server_header=False,  # what runs here is nobody's business
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
     )
     server = uvicorn.Server(config)
