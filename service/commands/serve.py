@@ -84,6 +84,8 @@ def run(settings: Settings, listening: socket.socket) -> None:
     config = uvicorn.Config(
         create_app(settings, on_failed_load=stop),
         log_config=_logging(),
+        http="h11",  # its headers have a limit, unlike those of the parser that uvicorn finds beside vLLM
+        ws="none",
         server_header=False,  # what runs here is nobody's business
         timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
     )
