@@ -33,8 +33,9 @@ to warm up; a ratio is the median over rounds of the ratio within a round; the o
   best two log-probabilities are nearer than 0.001 at any step is a tie and left out of the agreement.
 - Memory is the growth of peak resident size over the loaded model, warm-up included.
 
-The service under load and overload, and beside two text calls on vLLM's own server: [benchmarks-serve.md](benchmarks-serve.md),
-[soak.md](soak.md). Patching inside vLLM: [benchmarks-vllm.md](benchmarks-vllm.md).
+The service under load and overload, and beside two text calls on vLLM's own server:
+[benchmarks-serve.md](benchmarks-serve.md), and for long: [soak.md](soak.md). Patching inside vLLM:
+[benchmarks-vllm.md](benchmarks-vllm.md).
 """
 AXES = {"growth with L": ("layers", "L"), "growth with N": ("questions", "N")}
 
