@@ -192,7 +192,13 @@ def load_model(
         return LoadedModel(name, Path(folder), skeleton, tokenizer, Blocks.of(skeleton))
     try:
         model = kind.from_pretrained(
-            path, config=config, dtype=torch_dtype, trust_remote_code=trust_remote_code, **spread, **_attention(config)
+            path,
+            config=config,
+            dtype=torch_dtype,
+            trust_remote_code=trust_remote_code,
+            use_safetensors=True,  # the other kind of weights is a pickle
+            **spread,
+            **_attention(config),
         )
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
