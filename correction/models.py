@@ -240,16 +240,15 @@ def fingerprint(folder: Path, blocks: int = 64, size: int = 4096) -> str:
     of a file larger than `blocks * size` could go unseen; retraining or fine-tuning changes nearly all of them.
     """
     digest = hashlib.sha256()
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelNotFound(f"no weights in {folder}", hint="expected *.safetensors")
     for file in files:
         length = file.stat().st_size
         digest.update(f"{file.name} {length}\n".encode())
         with file.open("rb") as stream:
-            if file.suffix == ".safetensors":
-                (header,) = struct.unpack("<Q", stream.read(8))
-                digest.update(stream.read(min(header, 1 << 26)))
+            (header,) = struct.unpack("<Q", stream.read(8))
+            digest.update(stream.read(min(header, 1 << 26)))
             step = max(size, length // blocks)
             for start in range(0, length, step):
                 stream.seek(start)
