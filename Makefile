@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check audit format facts model profile tables proof openapi wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -42,6 +42,10 @@ nginx:
 
 check: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# Known vulnerabilities of every version that is pinned. Says so, and passes, where the advisories cannot be reached.
+audit: $(VENV)/.tools
+	$(BIN)/python .ci/audit.py constraints*.txt
 
 format: $(VENV)/.tools
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
