@@ -18,7 +18,9 @@ from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
-_USABLE = re.compile(rb"[A-Za-z0-9._-]{1,64}")  # what a client may have written into a log
+# What a client may have written into a log: its own request id, and the address that it gives a trusted proxy.
+_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ADDRESS = re.compile(r"[A-Za-z0-9.:%_-]{1,64}")
 
 
 class Observe:
@@ -34,6 +36,8 @@ class Observe:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        if scope["client"] and not _ADDRESS.fullmatch(scope["client"][0]):
+            scope["client"] = ("unknown", 0)
         request_id = _id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
@@ -64,6 +68,6 @@ class Observe:
 
 def _id_of(scope: Scope) -> str:
     for name, value in scope["headers"]:
-        if name == b"x-request-id" and _USABLE.fullmatch(value):
+        if name == b"x-request-id" and _ID.fullmatch(value):
             return str(value.decode())
     return uuid.uuid4().hex
