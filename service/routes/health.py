@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from service.errors import NotReady
 from service.metrics import CONTENT_TYPE
@@ -34,7 +34,7 @@ async def ready(state: Shared) -> dict[str, str | None]:
     }
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(request: Request, state: Shared) -> Response:
     """Prometheus' text format. With `--private-metrics` whoever reads it needs a key."""
     if state.settings.private_metrics:
