@@ -37,6 +37,9 @@ _FRONTED = re.compile(r"^(in|for|at|on|of|from|to|within|about|as for|regarding|
 
 _STAND_IN = "Xyzzyx"  # a name for a bridge that is not known yet
 _MOST_HOPS = 4
+# Characters, three times those of the longest wording tried. The time goes with the square and more of a text's length,
+# and a service reads what strangers write.
+LONGEST = 300
 # The noun that a description is of: "The {home city} of Roche is", "The {country} where {} lies is".
 _HEAD = re.compile(r"^(?:The|An?) ((?:[\w-]+ )*?[\w-]+)(?= (?:of|that|where|who|which|whose|in|behind|from)\b)", re.I)
 # What is left asks for something of the bridge's own: "The currency of {} is", "In which country is {}?".
@@ -48,11 +51,11 @@ _STILL_ASKS = re.compile(
 
 
 def split_question(question: str) -> Hops | None:
-    """The hops of a question of two to four, or None where none can be read from it.
+    """The hops of a question of two to four, or None where none can be read from it, or it is longer than `LONGEST`.
 
     What remains after hop 1 is read again with a name for the bridge: it may describe a further one.
     """
-    hops = _split(question)
+    hops = _split(question) if len(question) <= LONGEST else None
     if hops is None:
         return None
     chain = [hops.hop1, hops.hop2]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from correction.decomposition import split_question
+from correction.decomposition.grammar import LONGEST
 from correction.questions import BLANK, Hops
 from eval.decomposition import is_right_wording
 from eval.demo_world.questions import demo_questions
@@ -70,6 +71,13 @@ def test_own_wordings() -> None:
 )
 def test_shapes(question: str, hop1: str, hop2: str) -> None:
     assert split_question(question) == Hops(hop1, hop2)
+
+
+def test_what_is_longer_than_any_question_is_not_read() -> None:
+    question = "What is the currency of the country where {} is located?"
+    fits, longer = (question.replace("{}", "A" * (length - len(question) + 2)) for length in (LONGEST, LONGEST + 1))
+    assert split_question(fits) is not None
+    assert split_question(longer) is None
 
 
 @pytest.mark.parametrize("text", ["", "   ", "?", "{}", "{} {}", "a" * 5000, "the of the of the", "\u0000", "''s's's"])
