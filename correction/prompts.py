@@ -15,6 +15,7 @@ from correction.questions import BLANK
 
 PLACEHOLDER = "x"
 REMEMBERED = 4096  # wordings with a blank
+REMEMBERED_CHARACTERS = 256  # of one: many questions share a short wording, and long ones would fill the memory
 STEP_BY_STEP = "Let's think step by step."
 _INSTRUCTIONS = {
     True: "Answer with the answer only, no explanation.\n",
@@ -84,7 +85,9 @@ class Prompts:
         The indices come from character offsets. Raises `InvalidInput` where the tokenizer merges the placeholder with
         its neighbours, or a chat template rewrites the text.
         """
-        key = (text, width)  # many questions share the wording of a hop
+        if len(text) > REMEMBERED_CHARACTERS:
+            return self._encode_blank(text, width)
+        key = (text, width)
         if key not in self._blanks:
             if len(self._blanks) >= REMEMBERED:
                 self._blanks.clear()
