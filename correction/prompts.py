@@ -6,6 +6,7 @@ question as `Q: ...` newline `A:` and a statement as it is; a model with a chat 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transformers import PreTrainedTokenizerBase
@@ -62,6 +63,22 @@ class Prompts:
             return as_prompt(text)
         message = {"role": "user", "content": _INSTRUCTIONS[is_question(text)] + text.strip()}
         return str(self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
+
+    def form_chat(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """A chat as the model sees it: in its template, else the last user message in the form of any other text.
+
+        Raises `InvalidInput` for messages that the template refuses, or without one of the user.
+        """
+        if self.chat:
+            try:
+                return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+            except Exception as error:  # a template is a program of the model's makers
+                reason = str(error).partition("\n")[0]
+                raise InvalidInput("the chat template refuses the messages", hint=reason, param="messages") from error
+        for message in reversed(messages):
+            if message["role"] == "user":
+                return self.form(message["content"])
+        raise InvalidInput("there is no user message", hint="send the text with role 'user'", param="messages")
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a text."""
