@@ -78,11 +78,14 @@ def judge_text(text: str, expected: str, evidence: Any, asked: Asked) -> Verdict
 
 
 def judge_list(answers: Sequence[Any], asked: Sequence[Asked], ids: Sequence[str]) -> Verdict:
-    """As many answer objects as questions, in their order; the first that is not right stands for all."""
+    """As many answer objects as questions, in their order. The first fault stands for all, else what was turned away."""
     if len(answers) != len(asked):
         return Verdict(LOST, detail=f"{len(answers)} answers to {len(asked)} questions: {answers[-1:]}")
     verdicts = [judge_object(answer, one, id) for answer, one, id in zip(answers, asked, ids, strict=True)]
-    return next((verdict for verdict in verdicts if verdict.name != RIGHT), Verdict(RIGHT, len(asked)))
+    right = sum(verdict.answers for verdict in verdicts)
+    if fault := next((verdict for verdict in verdicts if verdict.name not in (RIGHT, TURNED_AWAY)), None):
+        return fault
+    return Verdict(RIGHT if right == len(asked) else TURNED_AWAY, right)
 
 
 def lines_of(reply: Reply) -> list[Any]:

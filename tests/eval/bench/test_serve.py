@@ -23,7 +23,7 @@ from eval.bench.serve.load import Load, Report, _Generator
 from eval.bench.serve.offline import distinct_questions
 from eval.bench.serve.server import Cpu, processes
 from eval.bench.serve.soak import AFTERWARDS, MIX, Memory, sound
-from eval.bench.serve.traffic import Asked, events_of, judge_object, judge_text
+from eval.bench.serve.traffic import Asked, Verdict, events_of, judge_list, judge_object, judge_text
 
 ASKED = [
     Asked(f"Q{n}?", f"hop {n}", "The x of {} is", f"cloze {n}", f"A{n}", True, {"direct": f"D{n}", "two_step": f"T{n}"})
@@ -153,6 +153,16 @@ def test_an_answer_is_judged_by_its_id_its_hops_and_its_text():
     assert judge_object({**good, "corrected": False}, ASKED[3], "q3").name == "wrong"
     assert judge_object({"id": "q3", "error": {"code": "engine_unavailable"}}, ASKED[3], "q3").name == "failed"
     assert judge_object({"id": "q3", "error": {"code": "overloaded"}}, ASKED[3], "q3").name == "turned away"
+
+
+def test_of_a_list_a_fault_stands_for_all():
+    ids = ["q3", "q4", "q5"]
+    answers = [answer_object({"question": f"Q{n}?", "id": f"q{n}"}) for n in (3, 4, 5)]
+    away = {"id": "q3", "error": {"code": "overloaded"}}
+    assert judge_list(answers, ASKED[3:6], ids) == Verdict("right", 3)
+    assert judge_list([away, *answers[1:]], ASKED[3:6], ids) == Verdict("turned away", 2)
+    assert judge_list([away, answers[2], answers[1]], ASKED[3:6], ids).name == "crossed"
+    assert judge_list(answers[:2], ASKED[3:6], ids).name == "lost"
 
 
 def test_a_completions_evidence_must_be_of_its_question():
