@@ -1,72 +1,176 @@
-"""Who may be answered now: a limit on questions in flight, a deadline, and an end to work that nobody waits for.
+"""Who may be answered now: places, turns between clients, and an end to work that nobody waits for.
 
-Knows nothing of questions; only counts them.
+A place is the right to have one piece of work waiting or running. Work waits in its client's own line, and clients take
+turns, so that one with much waiting does not delay one with little. Knows nothing of questions; only counts work.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from service.errors import ClientGone, DeadlineExceeded, Overloaded
+from correction.errors import InvalidInput
+from service.errors import ClientGone, Overloaded
+from service.places import Places
 
 T = TypeVar("T")
+DEADLINE = "X-Deadline-Seconds"
+_RECENT = 0.1  # weight of the latest in the moving mean of how long work runs
+
+
+@dataclass(eq=False)
+class Line:
+    """What one client holds, and what waits of it, oldest first."""
+
+    client: str
+    held: int = 0
+    running: int = 0
+    requests: dict[Places, None] = field(default_factory=dict)
+    waiting: dict[asyncio.Future[bool], Places] = field(default_factory=dict)
 
 
 class Admission:
-    """Counts the questions in flight and turns away what goes beyond the limit."""
+    """At most `at_once` run, `queued` more wait, and each has `deadline` seconds for both.
 
-    def __init__(self, limit: int, deadline: float) -> None:
-        self.limit = limit
+    on_wait hears how many seconds work has waited when it starts; on_refused why there was no answer: `full`,
+    `displaced` by a client that holds less, or `deadline`.
+    """
+
+    def __init__(self, at_once: int, queued: int, deadline: float) -> None:
+        self.at_once = at_once
+        self.limit = at_once + queued
         self.deadline = deadline
-        self.in_flight = 0
+        self.taken = 0
+        self.running = 0
+        self.on_wait: Callable[[float], None] = lambda seconds: None
+        self.on_refused: Callable[[str], None] = lambda reason: None
+        self._lines: dict[str, Line] = {}  # of those with a request
+        self._turns: dict[Line, None] = {}  # lines in which something waits, the next one first
+        self._seconds = 0.0
 
-    @contextmanager
-    def admit(self, questions: int) -> Iterator[None]:
-        """Holds places for all questions of a request or, raising `Overloaded`, for none."""
-        if self.in_flight + questions > self.limit:
-            raise Overloaded(
-                f"{self.in_flight} questions are being answered, the limit is {self.limit}",
-                hint="send the request again after the time in Retry-After",
-            )
-        self.in_flight += questions
-        try:
-            yield
-        finally:
-            self.in_flight -= questions
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return sum(len(line.waiting) for line in self._turns)
 
-    async def in_time(self, work: Awaitable[T]) -> T:
-        """The result of the work; raises `DeadlineExceeded` and cancels it when its time is over."""
-        try:
-            async with asyncio.timeout(self.deadline) as limit:
-                return await work
-        except TimeoutError:
-            if not limit.expired():  # the work's own, not ours
-                raise
-            raise DeadlineExceeded(
-                f"no answer within {self.deadline:g} seconds", hint="send fewer questions at once, or try again later"
-            ) from None
+    def reserve(self, client: str, most: int = 1, deadline: float | None = None) -> Places:
+        """As many places as are free, `most` at most; raises `Overloaded` at once if not one can be had.
+
+        To be used as a context manager, which gives them back. `deadline` may shorten the usual one, in seconds.
+        """
+        line = self._lines.get(client) or Line(client)
+        count = min(most, self.limit - self.taken)
+        if count < 1:
+            if not self._displace_for(line):
+                raise self.overloaded("full")
+            count = 1
+        self._lines[client] = line
+        self.taken += count
+        line.held += count
+        places = Places(self, line, count, min(deadline or self.deadline, self.deadline))
+        line.requests[places] = None
+        return places
+
+    def give_back(self, line: Line, count: int) -> None:
+        """So many places of this line are free."""
+        self.taken -= count
+        line.held -= count
+
+    def leave(self, places: Places) -> None:
+        """A request has ended."""
+        self.give_back(places.line, places.count)
+        del places.line.requests[places]
+        if not places.line.requests:
+            del self._lines[places.line.client]
+
+    def wait(self, turn: asyncio.Future[bool], places: Places) -> None:
+        """The future is told when its turn has come, which may be at once."""
+        if self.running < self.at_once:
+            self.running += 1
+            places.begin()
+            turn.set_result(True)
+            return
+        places.line.waiting[turn] = places
+        self._turns.setdefault(places.line)
+
+    def forget(self, turn: asyncio.Future[bool], line: Line) -> None:
+        """It waits no longer."""
+        line.waiting.pop(turn, None)
+        if not line.waiting:
+            self._turns.pop(line, None)
+
+    def end(self, seconds: float) -> None:
+        """A turn has ended after so long: the next line's oldest takes it, and that line goes to the end."""
+        self._seconds += _RECENT * (seconds - self._seconds)
+        while self._turns:
+            line = next(iter(self._turns))
+            turn, places = next(iter(line.waiting.items()))
+            del self._turns[line], line.waiting[turn]
+            if line.waiting:
+                self._turns[line] = None
+            if not turn.done():  # else it was cancelled just now
+                places.begin()
+                turn.set_result(True)
+                return
+        self.running -= 1
+
+    def overloaded(self, reason: str) -> Overloaded:
+        """The error for work that is turned away."""
+        self.on_refused(reason)
+        return Overloaded(
+            f"all {self.limit} places are taken",
+            hint="send the request again after the time in Retry-After",
+            retry_after=math.ceil(self._seconds / self.at_once),  # until one of those that run is done
+        )
+
+    def _displace_for(self, newcomer: Line) -> bool:
+        """Frees a place of the client that holds most, of those that do not run work in all of theirs."""
+        most = max(
+            (line for line in self._lines.values() if line.held > line.running),
+            key=lambda line: line.held,
+            default=newcomer,
+        )
+        if most.held <= newcomer.held + 1:  # else the two would only change places
+            return False
+        newest_first = (places for places in reversed(most.requests) if places.count > places.running)
+        return max(newest_first, key=lambda places: places.count).give_up()
+
+
+def deadline_of(request: Request) -> float | None:
+    """The seconds that the client has for an answer, if it says so; raises `InvalidInput`."""
+    given = request.headers.get(DEADLINE)
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise InvalidInput(f"{DEADLINE} is no number above 0", hint="send seconds, such as 2.5", param=DEADLINE)
+    return seconds
 
 
 async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of the work, which is cancelled when the client goes away. The request's body must have been read."""
-    task = asyncio.create_task(work)
-    gone = asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone("the client closed the connection")
-        return task.result()
-    finally:
-        gone.cancel()
-        task.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        async with asyncio.timeout(None) as limit:
+            watch = asyncio.create_task(_end_when_gone(request, limit))
+            try:
+                return await work
+            finally:
+                watch.cancel()
+    except TimeoutError:
+        if not limit.expired():  # the work's own
+            raise
+        raise ClientGone("the client closed the connection") from None
 
 
-async def _disconnected(request: Request) -> None:
+async def _end_when_gone(request: Request, limit: asyncio.Timeout) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+    limit.reschedule(0)

@@ -73,6 +73,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         preparing = asyncio.create_task(prepare())
         yield
+        await state.close()
         preparing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await preparing

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from starlette.requests import Request
 
-from service.errors import NotJSON, TooLarge
+from service.errors import BodyTooSlow, NotJSON, TooLarge
 
 # A client that is still sending when the connection closes may never see why. So a little more is read and dropped.
 _DROPPED = 16 << 20
+SECONDS = 30.0  # the most time for a body; meanwhile the request holds no place
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """The body's value; raises `TooLarge` or `NotJSON`."""
+    """The body's value; raises `TooLarge`, `BodyTooSlow` or `NotJSON`."""
     body = bytearray()
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size <= limit:
-            body += chunk
-        elif size > limit + _DROPPED:
-            break
+    try:
+        async with asyncio.timeout(SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    body += chunk
+                elif size > limit + _DROPPED:
+                    break
+    except TimeoutError:
+        raise BodyTooSlow(f"the body did not come within {SECONDS:g} seconds", hint="send it faster") from None
     if size > limit:
         raise TooLarge(f"the body is larger than {limit} bytes", hint="send fewer questions at once")
     try:

@@ -85,6 +85,18 @@ class NotReady(HopfixError):
     retryable = True
 
 
+class Draining(NotReady):
+    """The service has been told to stop, and takes nothing new."""
+
+
+class BodyTooSlow(HopfixError):
+    """A client that takes too long to send its request."""
+
+
+class ProfileRefused(HopfixError):
+    """A profile that cannot take the place of the one in use."""
+
+
 class DeadlineExceeded(HopfixError):
     """The answer took longer than the service allows."""
 
@@ -118,6 +130,9 @@ _RULES: tuple[tuple[type[HopfixError], Rule], ...] = (
     (RateLimited, Rule(429, "rate_limit_error", "rate_limited")),
     (Overloaded, Rule(429, "rate_limit_error", "overloaded")),
     (ClientGone, Rule(499, _BAD, "client_gone")),
+    (BodyTooSlow, Rule(408, _BAD, "too_slow")),
+    (ProfileRefused, Rule(409, _BAD, "profile_refused")),
+    (Draining, Rule(503, "server_error", "draining")),
     (NotReady, Rule(503, "server_error", "not_ready")),
     (EngineUnavailable, Rule(503, "server_error", "engine_unavailable")),
     (DeadlineExceeded, Rule(504, "server_error", "deadline_exceeded")),
@@ -152,6 +167,8 @@ def error_headers(error: HopfixError) -> dict[str, str]:
     headers = {}
     if error.retryable:
         headers["Retry-After"] = str(error.retry_after if isinstance(error, Overloaded) else RETRY_AFTER_SECONDS)
+    if isinstance(error, BodyTooSlow | Draining):
+        headers["Connection"] = "close"
     if isinstance(error, Unauthorised):
         headers["WWW-Authenticate"] = "Bearer"
     return headers

@@ -33,6 +33,12 @@ class Metrics:
         )
         self.failures = Counter("hopfix_failures", "Questions without an answer", ("code",), registry=self.registry)
         self.in_flight = Gauge("hopfix_questions_in_flight", "Questions being answered", registry=self.registry)
+        self.waiting = Gauge("hopfix_questions_waiting", "Questions that wait for their turn", registry=self.registry)
+        self.waited = Histogram("hopfix_wait_seconds", "Time that questions waited", registry=self.registry)
+        self.refused = Counter("hopfix_refused", "Questions turned away", ("reason",), registry=self.registry)
+        self.reused = Counter("hopfix_reused", "Answers not computed again", ("how",), registry=self.registry)
+        self.shadow = Counter("hopfix_shadow", "Questions of shadow mode", ("outcome",), registry=self.registry)
+        self.reloads = Counter("hopfix_reloads", "Reloads of the profile", ("outcome",), registry=self.registry)
         self.ready = Gauge("hopfix_ready", "1 when questions are answered", registry=self.registry)
 
     def count(self, answer: Answer) -> None:

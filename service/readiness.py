@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from correction.errors import HopfixError
 from correction.questions import Question
+from service.errors import ProfileRefused
 from service.settings import Settings
 
 if TYPE_CHECKING:
     from correction.corrector import Corrector
     from correction.profile import Replay
+
+
+log = logging.getLogger(__name__)
 
 
 async def load(settings: Settings) -> Corrector:
@@ -53,6 +58,34 @@ async def replay(corrector: Corrector) -> str | None:
     if not wrong:
         return None
     return f"{len(wrong)} of the profile's {len(entries)} questions are not answered as expected: {wrong[0]}"
+
+
+async def renewed(corrector: Corrector, settings: Settings) -> Corrector:
+    """The same model with the profile that is now in the folder, replayed; raises `ProfileRefused` if that fails."""
+    try:
+        async with asyncio.timeout(settings.deadline_seconds):
+            new = await asyncio.to_thread(_with_profile_of, settings, corrector)
+            reason = await replay(new)
+    except TimeoutError:
+        reason = f"its questions were not answered within {settings.deadline_seconds:g} seconds"
+    except HopfixError as error:
+        raise ProfileRefused(str(error)) from None
+    except Exception as error:  # whatever can be wrong with a file
+        log.exception("the profile cannot be used")
+        raise ProfileRefused(f"the profile cannot be used ({type(error).__name__})", hint="see the log") from None
+    if reason is not None:
+        raise ProfileRefused(reason, hint="calibrate again")
+    return new
+
+
+def _with_profile_of(settings: Settings, corrector: Corrector) -> Corrector:
+    from correction.models import DEMO, demo_profile_folder
+    from correction.profile import Profile
+
+    folder = settings.profile or (demo_profile_folder() if settings.model == DEMO else None)
+    if folder is None:
+        raise ProfileRefused("the service was started without a profile", hint="start it with --profile")
+    return corrector.using(Profile.load(folder))
 
 
 def _questions(entries: Iterable[Replay]) -> list[Question]:

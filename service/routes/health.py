@@ -23,6 +23,7 @@ async def health() -> dict[str, str]:
 @router.get("/ready")
 async def ready(state: Shared) -> dict[str, str | None]:
     """Questions can be answered; 503 with the reason while they cannot. `trouble` is what is wrong all the same."""
+    state.check_open()
     engine = state.corrector().engine
     if engine.down:
         raise NotReady(f"the engine {engine.name!r} cannot answer: {engine.trouble}", hint="ask again later")

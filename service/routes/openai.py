@@ -7,19 +7,21 @@ than that (streams, several choices, tools) is refused.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 
-from correction.errors import InvalidInput
+from correction.errors import HopfixError, InvalidInput
 from service.admission import while_connected
 from service.body import read_json
 from service.errors import InvalidFields, TooLarge
+from service.places import Places
 from service.routes.models import strategy_of
 from service.schemas import AnswerObject, AnswerRequest, Text, request_body
 from service.state import Shared, State
@@ -121,16 +123,20 @@ async def _answer(request: Request, state: State, asked: _Common, texts: list[st
     if len(texts) > state.settings.max_questions:
         raise TooLarge(f"{len(texts)} prompts, the limit is {state.settings.max_questions}", param=param)
 
-    async def work() -> list[AnswerObject]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(state.answer(AnswerRequest(question=t, strategy=strategy))) for t in texts]
-        return [task.result() for task in tasks]
+    def work(text: str) -> Callable[[], Awaitable[AnswerObject]]:
+        return lambda: state.answer(AnswerRequest(question=text, strategy=strategy), request.state.request_id)
 
-    with state.admission.admit(len(texts)):
-        try:
-            return await while_connected(request, work())
-        except ExceptionGroup as group:  # one failed and the rest were cancelled: the first says why
-            raise group.exceptions[0] from None
+    async def answers(places: Places) -> list[AnswerObject]:
+        given = []
+        async with aclosing(places.each(map(work, texts))) as results:
+            async for result in results:
+                if isinstance(result, HopfixError):
+                    raise result
+                given.append(result)
+        return given
+
+    with state.reserve(request, len(texts)) as places:
+        return await while_connected(request, answers(places))
 
 
 def _last_user_message(messages: list[Message]) -> str:
