@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
+import pytest
 import torch
 
+from correction.engines.base import Engine
+from correction.engines.vllm import VLLMEngine
 from correction.mappings import MAPPINGS, TOKEN
-from correction.passes import Capture, ModelShape, Pass, PassResult, Patch, Relay, Sampling
+from correction.passes import Capture, ModelShape, Pass, PassResult, Patch, Relay, Sampling, Step
 
 TIE = 1e-3  # of log-probabilities: what "within 1e-3" leaves open
 
 
 def draw(shape: ModelShape, count: int, seed: int, longest: int = 50) -> list[Pass]:
-    """Plain and patched, captured, followed, left early, seen through a lens, and several of these at once."""
+    """Plain and patched, captured, followed, left early, seen through a lens, and several of these at once.
+
+    Of half of the plain ones the prompt is read, too.
+    """
     rng = random.Random(seed)
     return [_draw(shape, rng, rng.randint(3, longest)) for _ in range(count)]
 
@@ -35,7 +42,10 @@ def _draw(shape: ModelShape, rng: random.Random, length: int) -> Pass:
             site = (rng.choice([0, rng.randint(0, top)]), rng.randrange(length))
             patches[site] = patch_at(shape, rng, *site)
     sampling = Sampling(rng.choice([1, 4, 8]), rng.choice([2, 5]))
-    return Pass(prompt, tuple(captures), tuple(patches.values()), sampling, exit, lens)
+    drawn = Pass(prompt, tuple(captures), tuple(patches.values()), sampling, exit, lens)
+    if drawn.plain and rng.random() < 0.5:
+        return replace(drawn, sampling=replace(sampling, prompt_logprobs=rng.choice([0, 3])))
+    return drawn
 
 
 def patch_at(shape: ModelShape, rng: random.Random, layer: int, position: int) -> Patch:
@@ -74,6 +84,32 @@ def taken_up(first: PassResult, then: Relay) -> bool:
     return first.finish_reason == "stop" and fits and first.probability >= then.least
 
 
+async def heard(engine: Engine, request: Pass) -> tuple[list[Step], PassResult]:
+    """What somebody hears who listens, and the result."""
+    steps: list[Step] = []
+    return steps, await engine.run(request, steps.append)
+
+
+def assert_heard(steps: Sequence[Step], result: PassResult) -> None:
+    """That nothing but what was generated was heard, all of it and in order."""
+    assert tuple(step.token for step in steps) == result.tokens
+    assert tuple(step.logprob for step in steps) == result.logprobs
+    assert tuple(step.top for step in steps) == result.steps[: len(steps)]
+
+
+def endless(engine: VLLMEngine, prompt: tuple[int, ...], patch: pytest.MonkeyPatch) -> Pass:
+    """A pass that only the context ends."""
+    unstopped = replace(engine.loaded)
+    vars(unstopped)["stop_tokens"] = frozenset()
+    patch.setattr(engine, "loaded", unstopped)
+    return Pass(prompt, sampling=Sampling(engine.context - len(prompt)))
+
+
+def continued(request: Pass, result: PassResult) -> Pass:
+    """Reads what a pass has said, as a prompt."""
+    return Pass(request.prompt + result.tokens, sampling=Sampling(0, 0, prompt_logprobs=0))
+
+
 def assert_agree(requests: Sequence[Pass], ours: Sequence[PassResult], theirs: Sequence[PassResult]) -> float:
     """Tokens, log-probabilities, states and lenses; from a tie on either token is right. The largest difference."""
     assert len(requests) == len(ours) == len(theirs) > 0
@@ -95,6 +131,7 @@ def _assert_agrees(request: Pass, a: PassResult, b: PassResult) -> float:
     if tie is None:
         assert (a.finish_reason, a.text) == (b.finish_reason, b.text)
     differences = [abs(x - y) for x, y in zip(a.logprobs[:tie], b.logprobs[:tie], strict=True)]
+    differences += _of_prompts(a.prompt, b.prompt)
     for captured, expected in zip(a.states, b.states, strict=True):
         rows = len(expected) if tie is None else min(len(expected), tie + 1)
         error = (captured[:rows] - expected[:rows]).abs().max() / expected.abs().max().clamp_min(1)
@@ -104,3 +141,13 @@ def _assert_agrees(request: Pass, a: PassResult, b: PassResult) -> float:
         differences.append(abs(a.lens - b.lens))
     assert max(differences, default=0.0) < TIE, request
     return max(differences, default=0.0)
+
+
+def _of_prompts(ours: Sequence[Step], theirs: Sequence[Step]) -> list[float]:
+    """Differences of log-probabilities of the tokens, and of probabilities of the likeliest ones, which may be tied."""
+    assert [step.token for step in ours] == [step.token for step in theirs]
+    differences = []
+    for a, b in zip(ours, theirs, strict=True):
+        differences.append(abs(a.logprob - b.logprob))
+        differences += [abs(x.probability - y.probability) for x, y in zip(a.top, b.top, strict=True)]
+    return differences

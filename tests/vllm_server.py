@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import os
 import platform
@@ -48,6 +49,18 @@ def engine_of(pid: int) -> int:
     """The process in which vLLM runs the model, a child of the one that asks it."""
     [found] = [child for child in children(pid) if "VLLM::Engine" in Path(f"/proc/{child}/comm").read_text()]
     return found
+
+
+async def in_bursts(process: int, begun: asyncio.Event) -> None:
+    """Lets a process run a little at a time until something has begun, and leaves it stopped.
+
+    On a busy machine what a process sends may come through when it is done and not before.
+    """
+    while not begun.is_set():
+        os.kill(process, signal.SIGCONT)
+        await asyncio.sleep(0.02)
+        os.kill(process, signal.SIGSTOP)
+        await asyncio.sleep(0.2)
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 The custom forward can run any pass, so it also stands in for vLLM when that is down, slow, or refuses. Each result
 names the engine that gave it; only the result does, since which engine it will be is not known before the pass has run.
+Once a token was heard from vLLM nobody stands in any more: two engines' tokens are not mixed in one answer.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from correction.engines.base import Engine
 from correction.errors import EngineUnavailable, InvalidInput
 from correction.grid import Grid, GridPass
-from correction.passes import Pass, PassResult, Sampling
+from correction.passes import Heard, Pass, PassResult, Sampling, Step
 
 TRIALS = 16  # one-token prompts that both are asked at the start
+SHORT = 64  # tokens that a pass may generate within the deadline; a longer one has it as often as it has as many
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +28,9 @@ logger = logging.getLogger(__name__)
 class SplitEngine:
     """Plain passes that fit into its context go to `vllm`, all others to `hf`, which has the same model.
 
-    A pass on vLLM may take `deadline` seconds. `standins` counts what the custom forward ran in its place: "down" (it
-    has trouble and says so), "slow", "failed" (it could not finish a pass, or take one), "refused".
+    A pass of up to `SHORT` tokens may take `deadline` seconds on vLLM, a longer one as many more as it is longer; one
+    that is listened to may take them for each token. `standins` counts what the custom forward ran in its place: "down"
+    (it has trouble and says so), "slow", "failed" (it could not finish a pass, or take one), "refused".
     """
 
     name = "hf+vllm"
@@ -70,30 +74,35 @@ class SplitEngine:
                 "vLLM has another model than the custom forward", hint="let it serve the same weights", param="vllm_url"
             )
 
-    async def run(self, request: Pass) -> PassResult:
+    async def run(self, request: Pass, heard: Heard | None = None) -> PassResult:
         if self._first(request) is self.hf:
-            return await self.hf.run(request)
+            return await self.hf.run(request, heard)
         if self.vllm.trouble:
-            return await self._stand_in(request, "down")
+            return await self._stand_in(request, heard, "down")
         if self._outage:
             self._try(request)
-            return await self._stand_in(request, self._outage[0])
+            return await self._stand_in(request, heard, self._outage[0])
+        begun = False
+
+        def pass_on(step: Step) -> None:
+            nonlocal begun
+            begun = True
+            assert heard is not None
+            heard(step)
+
         try:
-            return await self._on_vllm(request)
+            return await self._on_vllm(request, pass_on if heard else None)
         except InvalidInput as error:
             if not self.standins["refused"]:
                 logger.warning("vLLM refused a pass, the custom forward runs such passes: %s", error)
-            return await self._stand_in(request, "refused")
+            reason = "refused"
         except EngineUnavailable as error:
             if self._closed:
                 raise
-            reason, words = ("slow" if isinstance(error, _Slow) else "failed"), str(error)
-        if self.vllm.trouble:
-            return await self._stand_in(request, "down")
-        if self._outage is None:  # once, not for every pass
-            logger.warning("the custom forward runs vLLM's passes: %s", words)
-            self._outage = reason, words
-        return await self._stand_in(request, reason)
+            reason = self._blame(error)
+        if begun:
+            raise EngineUnavailable("vLLM stopped in the middle of an answer", hint="ask again")
+        return await self._stand_in(request, heard, reason)
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:
         return await self.hf.grid(request, on_done)
@@ -112,17 +121,33 @@ class SplitEngine:
         fits = len(request.prompt) + request.sampling.max_tokens <= self.vllm.context
         return self.vllm if request.plain and fits else self.hf
 
-    async def _on_vllm(self, request: Pass) -> PassResult:
+    def _blame(self, error: EngineUnavailable) -> str:
+        """Why vLLM did not run a pass; what it does not say itself is remembered."""
+        if self.vllm.trouble:
+            return "down"
+        reason = "slow" if isinstance(error, _Slow) else "failed"
+        if self._outage is None:  # once, not for every pass
+            logger.warning("the custom forward runs vLLM's passes: %s", error)
+            self._outage = reason, str(error)
+        return reason
+
+    async def _on_vllm(self, request: Pass, heard: Heard | None = None) -> PassResult:
+        def alive(step: Step) -> None:
+            if heard and not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time() + self.deadline)
+                heard(step)
+
+        seconds = self.deadline if heard else self.deadline * max(1.0, request.sampling.max_tokens / SHORT)
         try:
-            async with asyncio.timeout(self.deadline) as limit:
-                return await self.vllm.run(request)
+            async with asyncio.timeout(seconds) as limit:
+                return await self.vllm.run(request, alive if heard else None)
         except TimeoutError:
             if not limit.expired():  # somebody else's
                 raise
-            raise _Slow(f"vLLM did not finish a pass within {self.deadline:g} seconds") from None
+            raise _Slow(f"vLLM gave nothing for {seconds:g} seconds") from None
 
-    async def _stand_in(self, request: Pass, reason: str) -> PassResult:
-        result = await self.hf.run(request)
+    async def _stand_in(self, request: Pass, heard: Heard | None, reason: str) -> PassResult:
+        result = await self.hf.run(request, heard)
         self.standins[reason] += 1
         return result
 
@@ -133,7 +158,8 @@ class SplitEngine:
 
     async def _end_outage(self, request: Pass) -> None:
         try:
-            await self._on_vllm(request)
+            short = replace(request.sampling, max_tokens=min(request.sampling.max_tokens, SHORT))
+            await self._on_vllm(replace(request, sampling=short))
         except (EngineUnavailable, InvalidInput):
             return
         self._outage = None

@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from correction.engines.base import grid_of_passes
-from correction.engines.vllm.backend import Asked, Backend, Generated
+from correction.engines.vllm.backend import Asked, Backend, Generated, Token
 from correction.engines.vllm.wire import Packed, Report, report_of, sendable, to_text, unpacked
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.grid import Grid, GridPass
 from correction.models import LoadedModel
-from correction.passes import Alternative, Capture, Pass, PassResult, Relay, Sampling, check_pass
+from correction.passes import Alternative, Capture, Heard, Pass, PassResult, Relay, Sampling, Step, check_pass
 
 
 class VLLMEngine:
@@ -56,16 +57,17 @@ class VLLMEngine:
         if self.can_patch:
             await self.run(Pass((self.loaded.pad_token,), (Capture(1),), sampling=Sampling(0, 0)))
 
-    async def run(self, request: Pass) -> PassResult:
-        given, report = await self._ask(request, None)
+    async def run(self, request: Pass, heard: Heard | None = None) -> PassResult:
+        given, report = await self._ask(request, None, heard)
         return self._result(request, given, report.patched, report.states, report.lens)
 
     async def relay(self, first: Pass, then: Relay) -> tuple[PassResult, PassResult | None]:
         """One request, and one trip: the second pass starts in the step after the first has ended.
 
-        A mapping that is fitted stays here with its weights; then only the first pass is run.
+        A mapping that is fitted stays here with its weights, and there the second pass is sampled as the first one is;
+        otherwise only the first pass is run.
         """
-        if not (then.blanks and sendable(then.mapping)):
+        if not (then.blanks and sendable(then.mapping) and _alike(first.sampling, then.sampling)):
             return await self.run(first), None
         given, report = await self._ask(first, then)
         if (own := report.first) is None:
@@ -77,8 +79,9 @@ class VLLMEngine:
         rest = given.part(own.tokens, len(given.tokens))
         return read, self._result(second, rest, report.patched, report.states, report.lens)
 
-    async def _ask(self, request: Pass, then: Relay | None) -> tuple[Generated, Report]:
-        check_pass(request, self.loaded.shape, self.context)
+    async def _ask(self, request: Pass, then: Relay | None, heard: Heard | None = None) -> tuple[Generated, Report]:
+        sampling = _sent(request.sampling, then)
+        check_pass(replace(request, sampling=sampling), self.loaded.shape, self.context)
         if not (self.can_patch or request.plain):
             raise PatchNotApplied(
                 "this vLLM neither reads nor overwrites hidden states", hint="use the engine hf, hf+vllm or vllm"
@@ -87,15 +90,16 @@ class VLLMEngine:
             raise InvalidInput("the engine 'vllm' knows one model alone", hint="use the engine hf", param="engine")
         if not self._started or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
-        sampling = request.sampling
-        asked = Asked(
-            request.prompt,
-            max(1, sampling.max_tokens),  # vLLM knows no pass without a token
-            sampling.top_logprobs if then is None else max(sampling.top_logprobs, then.sampling.top_logprobs),
-            self.loaded.stop_tokens,
-            to_text(request, then),
-        )
-        given = await self._backend.generate(asked)
+        stop = self.loaded.stops(sampling)
+        asked = Asked(request.prompt, sampling, stop, to_text(request, then))
+
+        def told(token: Token) -> None:
+            if heard and request.sampling.max_tokens and token.id not in stop:
+                heard(self._step(token, sampling.top_logprobs))
+
+        given = await self._backend.generate(asked, told if heard else None)
+        if sampling.prompt_logprobs is not None and len(given.prompt) != len(request.prompt) - 1:
+            raise EngineUnavailable("vLLM did not give the log-probabilities of the prompt")
         report = report_of(given.report)
         if report is None:
             if not request.plain:
@@ -126,20 +130,39 @@ class VLLMEngine:
     ) -> PassResult:
         sampling = request.sampling
         stopped = given.stopped and sampling.max_tokens > 0
-        tokens = given.tokens[: -1 if stopped else sampling.max_tokens]
+        said = given.tokens[: -1 if stopped else sampling.max_tokens]
+        tokens = tuple(token.id for token in said)
         return PassResult(
             tokens=tokens,
             text=self.loaded.decode(tokens),
-            logprobs=given.logprobs[: len(tokens)],
-            stop_logprob=given.logprobs[-1] if stopped else None,
-            steps=tuple(
-                tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in step)
-                for step in (step[: sampling.top_logprobs] for step in given.steps)
-            ),
+            logprobs=tuple(token.logprob for token in said),
+            stop_logprob=given.tokens[-1].logprob if stopped else None,
+            steps=tuple(self._step(token, sampling.top_logprobs).top for token in given.tokens),
             states=tuple(unpacked(read) for read in states),
             patched=patched,
             prompt_tokens=len(request.prompt),
             finish_reason="stop" if stopped else "length",
             engine=self.name,
             lens=lens if sampling.max_tokens or sampling.top_logprobs else None,
+            prompt=tuple(self._step(token, sampling.prompt_logprobs or 0) for token in given.prompt),
         )
+
+    def _step(self, token: Token, most: int) -> Step:
+        top = tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in token.top[:most])
+        return Step(token.id, token.logprob, top)
+
+
+def _sent(sampling: Sampling, then: Relay | None) -> Sampling:
+    """What vLLM is asked for, so that there is what a pass and what takes it up ask for."""
+    if sampling.max_tokens == 0:  # vLLM knows no pass without a token
+        sampling = replace(sampling, max_tokens=1)
+    if sampling.seed == -1:  # to vLLM this is no seed
+        sampling = replace(sampling, seed=2**63 - 1)
+    if then is not None and then.sampling.top_logprobs > sampling.top_logprobs:
+        sampling = replace(sampling, top_logprobs=then.sampling.top_logprobs)
+    return sampling
+
+
+def _alike(first: Sampling, second: Sampling) -> bool:
+    """Whether what the plugin sends again is what the second pass asks for."""
+    return replace(second, max_tokens=first.max_tokens, top_logprobs=first.top_logprobs) == first

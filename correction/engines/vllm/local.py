@@ -12,17 +12,18 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from copy import copy
 from functools import lru_cache
 from itertools import count
 from typing import Any
 
-from correction.engines.vllm.backend import Asked, Generated
+from correction.engines.vllm.backend import Asked, Generated, Token, Told
 from correction.engines.vllm.in_flight import InFlight
 from correction.engines.vllm.orphans import STARTER
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel
+from correction.passes import Sampling
 
 
 def engine_arguments(
@@ -91,10 +92,10 @@ class LocalVLLM:
             return "the engine was closed"
         return "vLLM died" if self._engine is not None and self._engine.errored else None
 
-    async def generate(self, asked: Asked) -> Generated:
+    async def generate(self, asked: Asked, told: Told | None = None) -> Generated:
         if self._engine is None or self._closed:
             raise EngineUnavailable(f"the engine 'vllm' is {'closed' if self._closed else 'not started'}")
-        return await self._in_flight.run(self._generate(asked))
+        return await self._in_flight.run(self._generate(asked, told))
 
     async def close(self) -> None:
         if self._closed:
@@ -151,35 +152,49 @@ class LocalVLLM:
         if engine is not None:
             engine.shutdown(timeout=20)
 
-    def _sampling(self, max_tokens: int, top_logprobs: int, stop: frozenset[int]) -> Any:
+    def _sampling(self, sampling: Sampling, stop: frozenset[int], listened: bool) -> Any:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
+        vocabulary, read = self._engine.model_config.get_vocab_size(), sampling.prompt_logprobs
         return SamplingParams(
-            temperature=0.0,
-            max_tokens=max_tokens,
-            logprobs=min(top_logprobs, self._engine.model_config.get_vocab_size()),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            seed=sampling.seed,
+            max_tokens=sampling.max_tokens,
+            logprobs=min(sampling.top_logprobs, vocabulary),
+            prompt_logprobs=None if read is None else min(read, vocabulary),
             stop_token_ids=sorted(stop),
             ignore_eos=True,  # the stop tokens above say it all
             detokenize=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
+            output_kind=RequestOutputKind.DELTA if listened else RequestOutputKind.FINAL_ONLY,
             skip_clone=True,  # each request has a copy already
         )
 
-    async def _generate(self, asked: Asked) -> Generated:
+    async def _generate(self, asked: Asked, told: Told | None) -> Generated:
         from vllm.exceptions import VLLMClientError
         from vllm.inputs import tokens_input
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         engine = self._engine
-        params = copy(self._params(asked.max_tokens, asked.top_logprobs, asked.stop))
-        params.extra_args = None if asked.sites is None else {"hopfix": asked.sites}
         output: Any = None
         report: Any = None
+        tokens: list[Token] = []
+        prompt: list[Any] = []
         reason = "it was aborted"
         try:
-            async for answer in engine.generate(tokens_input([*asked.prompt]), params, str(next(self._numbers))):
-                output, report = answer.outputs[0], (answer.kv_transfer_params or {}).get("hopfix")
+            params = copy(self._params(asked.sampling, asked.stop, told is not None))
+            params.extra_args = None if asked.sites is None else {"hopfix": asked.sites}
+            given = engine.generate(tokens_input([*asked.prompt]), params, str(next(self._numbers)))
+            async with aclosing(given):  # whatever ends this, vLLM ends the request
+                async for answer in given:
+                    output, report = answer.outputs[0], (answer.kv_transfer_params or {}).get("hopfix")
+                    prompt += filter(None, answer.prompt_logprobs or ())  # nothing predicts the first token
+                    new = [_token(*pair) for pair in zip(output.token_ids, output.logprobs, strict=True)]
+                    tokens += new
+                    if told:
+                        for token in new:
+                            told(token)
         except (EngineDeadError, EngineGenerateError) as error:
             reason = repr(error)  # and not the error: its traceback would keep the engine alive
         except (VLLMClientError, ValueError) as error:
@@ -188,17 +203,14 @@ class LocalVLLM:
             raise PatchNotApplied(str(report["error"]))
         if output is None or output.finish_reason not in ("stop", "length"):
             raise EngineUnavailable("vLLM did not finish the pass", hint=reason)
-        tokens = tuple(int(token) for token in output.token_ids)
-        return Generated(
-            tokens,
-            tuple(float(step[token].logprob) for token, step in zip(tokens, output.logprobs, strict=True)),
-            tuple(
-                tuple(sorted(((t, float(one.logprob)) for t, one in step.items()), key=lambda item: -item[1]))
-                for step in output.logprobs
-            ),
-            output.finish_reason == "stop",
-            report,
-        )
+        read = tuple(map(_token, asked.prompt[1:], prompt))
+        return Generated(tuple(tokens), output.finish_reason == "stop", read, report)
+
+
+def _token(token: int, step: Mapping[int, Any]) -> Token:
+    """vLLM's log-probabilities are the raw model's unless an operator asks for others (`logprobs_mode`)."""
+    top = sorted(((int(t), float(one.logprob)) for t, one in step.items()), key=lambda item: -item[1])
+    return Token(int(token), float(step[token].logprob), tuple(top))
 
 
 @contextmanager

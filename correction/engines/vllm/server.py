@@ -6,22 +6,23 @@ It sends token ids and reads token ids, so neither side's tokenizer matters. Sta
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from contextlib import aclosing
 from typing import Any
 
 import httpx
 
-from correction.engines.vllm.backend import Asked, Generated
+from correction.engines.vllm.backend import Asked, Generated, Token, Told
 from correction.engines.vllm.in_flight import InFlight
-from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
+from correction.errors import EngineUnavailable, HopfixError, InvalidInput, PatchNotApplied
+from correction.passes import Sampling
 
 LOOK_SECONDS = 1.0  # between two looks at /health
 SILENT_SECONDS = 10.0  # a server that says nothing for so long does not answer any more
 FIRST_SECONDS = 60.0  # for one token at the start
-_NEUTRAL = {  # the server's own defaults may be the model's, with penalties; greedy is greedy
-    "temperature": 0.0,
-    "top_p": 1.0,
+_NEUTRAL = {  # the server's own defaults may be the model's, with penalties
     "top_k": 0,
     "min_p": 0.0,
     "repetition_penalty": 1.0,
@@ -30,6 +31,8 @@ _NEUTRAL = {  # the server's own defaults may be the model's, with penalties; gr
 }
 _REFUSALS = (400, 413, 422)
 _PREFIX = "token_id:"
+_DATA = b"data: "  # a line of a stream
+_END = b"[DONE]"
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ class ServerVLLM:
             logger.warning("%s serves %s: is that the same model as %s?", self.url, root, " or ".join(self._model))
         try:
             async with asyncio.timeout(FIRST_SECONDS):
-                await self._generate(Asked((self._vocabulary - 1,), 1, 1, frozenset()))
+                await self._generate(Asked((self._vocabulary - 1,), Sampling(1, 1), frozenset()), None)
         except TimeoutError:
             raise self._unavailable(f"no token within {FIRST_SECONDS:g} seconds") from None
         except InvalidInput as error:
@@ -79,10 +82,11 @@ class ServerVLLM:
     def trouble(self) -> str | None:
         return self._trouble
 
-    async def generate(self, asked: Asked) -> Generated:
+    async def generate(self, asked: Asked, told: Told | None = None) -> Generated:
+        """With sites, which vLLM reports on in whole answers alone, what is told comes at the end."""
         if self._watcher is None or self._trouble:
             raise self._unavailable(self._trouble or "it was not reached yet")
-        return await self._in_flight.run(self._generate(asked))
+        return await self._in_flight.run(self._generate(asked, told))
 
     async def close(self) -> None:
         self._trouble = self._trouble or "the engine is closed"
@@ -92,32 +96,70 @@ class ServerVLLM:
         await self._in_flight.end()
         await self._client.aclose()
 
-    async def _generate(self, asked: Asked) -> Generated:
+    async def _generate(self, asked: Asked, told: Told | None) -> Generated:
+        body = self._body(asked)
+        echoed = len(asked.prompt) if body["echo"] else 0  # tokens that come first; nothing predicts the very first
+        prompt: list[Token] = []
+        tokens: list[Token] = []
+        reason = report = None
+        answers = self._streamed(body) if told and asked.sites is None else self._whole(body)
+        async with aclosing(answers):
+            async for answer in answers:
+                try:
+                    choice = answer["choices"][0]
+                    reason, given = choice["finish_reason"], choice["logprobs"]
+                    prompt += _tokens(given, min(1, echoed), echoed)
+                    new = _tokens(given, echoed)
+                    report = (answer.get("kv_transfer_params") or {}).get("hopfix")
+                except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+                    raise self._unavailable(f"its completions cannot be read ({error!r})") from error
+                tokens += new
+                echoed = 0
+                if told:
+                    for token in new:
+                        told(token)
+        if reason not in ("stop", "length"):
+            raise self._unavailable(f"it did not finish the pass ({reason})")
+        return Generated(tuple(tokens), reason == "stop", tuple(prompt), report)
+
+    def _body(self, asked: Asked) -> dict[str, Any]:
+        sampling = asked.sampling
+        echo = sampling.prompt_logprobs is not None
         body = {
             **_NEUTRAL,
             "model": self._served,
             "prompt": asked.prompt,
-            "max_tokens": asked.max_tokens,
-            "logprobs": min(asked.top_logprobs, self._vocabulary),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "seed": sampling.seed,
+            "max_tokens": sampling.max_tokens,
+            "logprobs": min(max(sampling.top_logprobs, sampling.prompt_logprobs or 0), self._vocabulary),
+            "echo": echo,  # and not prompt_logprobs, which are not streamed
+            "return_token_ids": echo,  # and no text of the prompt
             "return_tokens_as_token_ids": True,  # of the tokens that came and of the likeliest ones
             "stop_token_ids": sorted(asked.stop),
             "ignore_eos": True,  # the stop tokens say it all
         }
-        if asked.sites is not None:
-            body["vllm_xargs"] = {"hopfix": asked.sites}
-        answer = await self._json("POST", "/v1/completions", body)
+        return body if asked.sites is None else {**body, "vllm_xargs": {"hopfix": asked.sites}}
+
+    async def _whole(self, body: dict[str, Any]) -> AsyncGenerator[Any]:
+        yield await self._json("POST", "/v1/completions", body)
+
+    async def _streamed(self, body: dict[str, Any]) -> AsyncGenerator[Any]:
+        """The answer chunk by chunk, each shaped like a whole one."""
         try:
-            choice = answer["choices"][0]
-            reason, given = choice["finish_reason"], choice["logprobs"]
-            tokens = tuple(_id(token) for token in given["tokens"])
-            logprobs = tuple(float(logprob) for logprob in given["token_logprobs"])
-            steps = tuple(_best_first(step) for step in given["top_logprobs"])
-            report = (answer.get("kv_transfer_params") or {}).get("hopfix")
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            raise self._unavailable(f"its completions cannot be read ({error!r})") from error
-        if reason not in ("stop", "length"):
-            raise self._unavailable(f"it did not finish the pass ({reason})")
-        return Generated(tokens, logprobs, steps, reason == "stop", report)
+            async with self._client.stream("POST", "/v1/completions", json={**body, "stream": True}) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise self._refusal(response.status_code, _message(response), body)
+                async for data in events(response.aiter_bytes()):
+                    chunk = json.loads(data)
+                    if error := chunk.get("error"):  # too late for a status
+                        raise self._refusal(error.get("code"), str(error.get("message")), body)
+                    if chunk.get("choices"):  # the last one may have the usage alone
+                        yield chunk
+        except (httpx.HTTPError, ValueError, AttributeError) as error:
+            raise self._unavailable(_words(error)) from error
 
     async def _card(self) -> dict[str, Any]:
         """What the server says of its model; adapters come after it."""
@@ -136,14 +178,16 @@ class ServerVLLM:
                 return response.json()
         except (httpx.HTTPError, ValueError) as error:
             raise self._unavailable(_words(error)) from error
-        message = _message(response)
-        if response.status_code in _REFUSALS:
-            raise InvalidInput("vLLM refuses the pass", hint=message, param="prompt")
-        if response.status_code in (401, 403):
-            raise self._unavailable(f"it wants another key than that of --vllm-key or HOPFIX_VLLM_KEY ({message})")
-        if response.status_code == 500 and body and "vllm_xargs" in body:  # as the plugin ends what it could not do
-            raise PatchNotApplied("vLLM did not finish what was to be patched or read", hint=message)
-        raise self._unavailable(f"status {response.status_code} ({message})")
+        raise self._refusal(response.status_code, _message(response), body)
+
+    def _refusal(self, status: int, message: str, body: dict[str, Any] | None) -> HopfixError:
+        if status in _REFUSALS:
+            return InvalidInput("vLLM refuses the pass", hint=message, param="prompt")
+        if status in (401, 403):
+            return self._unavailable(f"it wants another key than that of --vllm-key or HOPFIX_VLLM_KEY ({message})")
+        if status == 500 and body and "vllm_xargs" in body:  # as the plugin ends what it could not do
+            return PatchNotApplied("vLLM did not finish what was to be patched or read", hint=message)
+        return self._unavailable(f"status {status} ({message})")
 
     async def _watch(self) -> None:
         while self._trouble is None:
@@ -163,6 +207,22 @@ class ServerVLLM:
 
     def _unavailable(self, reason: str) -> EngineUnavailable:
         return EngineUnavailable(f"the vLLM server at {self.url} cannot be used", hint=reason)
+
+
+async def events(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The data of server-sent events. Lines end with a newline alone: a text may hold other line breaks as they are."""
+    rest = b""
+    async for part in stream:
+        *lines, rest = (rest + part).split(b"\n")
+        for line in lines:
+            data = line.removeprefix(_DATA).strip()
+            if line.startswith(_DATA) and data != _END:
+                yield data
+
+
+def _tokens(given: dict[str, Any], begin: int, end: int | None = None) -> list[Token]:
+    columns = (given[name][begin:end] for name in ("tokens", "token_logprobs", "top_logprobs"))
+    return [Token(_id(token), float(logprob), _best_first(top)) for token, logprob, top in zip(*columns, strict=True)]
 
 
 def _id(token: str) -> int:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from correction.engines.vllm.backend import Asked, Backend, Generated
+from correction.engines.vllm.backend import Asked, Backend, Generated, Told
 from correction.errors import EngineUnavailable
 
 LOOK_SECONDS = 1.0  # between looks at a backend of which nothing is asked
@@ -48,16 +48,16 @@ class Supervised:
         """What is wrong now."""
         return "the engine is closed" if self._closed else self._outage or self._backend.trouble
 
-    async def generate(self, asked: Asked) -> Generated:
+    async def generate(self, asked: Asked, told: Told | None = None) -> Generated:
         if trouble := self.trouble:
             raise EngineUnavailable(f"vLLM cannot answer now ({trouble})", hint="try again later")
-        if len(asked.prompt) + asked.max_tokens > self._context:
+        if len(asked.prompt) + asked.sampling.max_tokens > self._context:
             raise EngineUnavailable(
                 f"since it was started again vLLM has room for {self._context} tokens a pass",
                 hint="give its KV cache more memory",
             )
         try:
-            return await self._backend.generate(asked)
+            return await self._backend.generate(asked, told)
         except EngineUnavailable:
             self._failed.set()  # perhaps it died: look now
             raise

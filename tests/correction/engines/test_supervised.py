@@ -11,15 +11,16 @@ from collections.abc import Callable
 import pytest
 
 from correction.engines.vllm import Supervised, supervised
-from correction.engines.vllm.backend import Asked, Generated
+from correction.engines.vllm.backend import Asked, Generated, Token, Told
 from correction.errors import EngineUnavailable, InvalidInput
+from correction.passes import Sampling
 
 pytestmark = pytest.mark.anyio
-GENERATED = Generated((7,), (-0.1,), (), False)
+GENERATED = Generated((Token(7, -0.1, ()),), False)
 
 
 def asked(tokens: int = 1) -> Asked:
-    return Asked((1,), tokens, 0, frozenset())
+    return Asked((1,), Sampling(tokens, 0), frozenset())
 
 
 class Scripted:
@@ -41,9 +42,11 @@ class Scripted:
             raise self.start_error
         return self.context
 
-    async def generate(self, asked: Asked) -> Generated:
+    async def generate(self, asked: Asked, told: Told | None = None) -> Generated:
         if self.trouble:
             raise EngineUnavailable(self.trouble)
+        for token in GENERATED.tokens if told else ():
+            told(token)
         return GENERATED
 
     async def close(self) -> None:
@@ -169,7 +172,7 @@ async def test_a_pass_that_fits_no_more_is_unavailable_rather_than_wrong() -> No
 
 async def test_what_it_refuses_is_no_reason_to_replace_it() -> None:
     class Refusing(Scripted):
-        async def generate(self, asked: Asked) -> Generated:
+        async def generate(self, asked: Asked, told: Told | None = None) -> Generated:
             raise InvalidInput("no such token")
 
     backend = Supervised(Refusing)

@@ -24,9 +24,10 @@ from correction.engines.split import SplitEngine
 from correction.engines.vllm import LocalVLLM, Supervised, VLLMEngine, engine_arguments
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel, load_model
-from correction.passes import Capture, Pass, Patch, Sampling
+from correction.passes import Capture, Pass, Patch, Sampling, Step
 from correction.prompts import Prompts
-from tests.vllm_server import missing
+from tests.vllm_passes import assert_agree, assert_heard, continued, endless, heard
+from tests.vllm_server import in_bursts, missing
 
 # What vLLM 0.32 and the torch it brings do on import, at the start and at the shutdown.
 pytestmark = [
@@ -217,18 +218,93 @@ def test_the_stop_rule_is_that_of_the_model(vllm, hf, runner, prompts, monkeypat
 
 
 @pytest.mark.vllm
-def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts):
-    async def cancel() -> tuple[int, str]:
-        unfinished = vllm._backend._backend._engine.output_processor.get_num_unfinished_requests
-        task = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
+@pytest.mark.parametrize("sampling", [Sampling(8), Sampling(40, 2, lines=False), Sampling(0), Sampling(12, 0, seed=3)])
+def test_what_is_heard_is_what_is_said(vllm, hf, runner, prompts, sampling):
+    passes = [Pass(prompt, sampling=sampling) for prompt in prompts[::4]]
+
+    async def listen() -> list:
+        return await asyncio.gather(*(heard(vllm, request) for request in passes))
+
+    listened = runner.run(listen())
+    for steps, result in listened:
+        assert_heard(steps, result)
+    assert_agree(passes, [result for _, result in listened], runner.run(together(vllm, passes)))
+    assert_agree(passes, [result for _, result in listened], runner.run(together(hf, passes)))
+
+
+@pytest.mark.vllm
+def test_a_seed_gives_the_same_again_and_log_probabilities_are_the_models_own(vllm, hf, runner, prompts, monkeypatch):
+    request = endless(vllm, prompts[0], monkeypatch)  # the model is sure of its answer, and of nothing after it
+    passes = [replace(request, sampling=Sampling(24, 3, temperature=1.5, seed=seed)) for seed in (-1, 2)]
+    results = runner.run(together(vllm, passes))
+    steps, again = runner.run(heard(vllm, passes[0]))
+    assert results[0].tokens == again.tokens != results[1].tokens
+    assert_heard(steps, again)
+    for request, result in zip(passes, results, strict=True):  # whatever was drawn: before the temperature
+        read = runner.run(hf.run(continued(request, result))).prompt[len(request.prompt) - 1 :]
+        assert [step.logprob for step in read] == pytest.approx(result.logprobs, abs=1e-3)
+
+
+@pytest.mark.vllm
+def test_of_nearly_no_mass_only_the_likeliest_token_is_left(vllm, hf, runner, prompts):
+    sampling = Sampling(8, temperature=1.0, top_p=1e-6, seed=5)
+    ours = runner.run(together(vllm, [Pass(prompt, sampling=sampling) for prompt in prompts[::8]]))
+    greedy = [Pass(prompt, sampling=Sampling(8)) for prompt in prompts[::8]]
+    assert_agree(greedy, ours, runner.run(together(hf, greedy)))
+
+
+@pytest.mark.vllm
+def test_both_engines_read_a_prompt_alike_also_again(vllm, hf, runner, prompts):
+    """Again: when vLLM has its keys and values, but not what was said of it."""
+    long = sum(prompts, ())[:200]  # some blocks of the prefix cache
+    passes = [Pass(prompt, sampling=Sampling(1, 1, prompt_logprobs=2)) for prompt in (*prompts[:4], long, (5,))]
+    passes += [Pass(long, sampling=Sampling(0, 0, prompt_logprobs=0))]
+    theirs = runner.run(together(hf, passes))
+    assert [len(result.prompt) for result in theirs] == [len(request.prompt) - 1 for request in passes]
+    for _ in range(2):
+        assert_agree(passes, runner.run(together(vllm, passes)), theirs)
+    steps, result = runner.run(heard(vllm, passes[4]))
+    assert_heard(steps, result)
+    assert_agree(passes[4:5], [result], theirs[4:5])
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("listened", [False, True])
+def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts, monkeypatch, listened):
+    request, [process] = endless(vllm, prompts[0], monkeypatch), multiprocessing.active_children()
+    unfinished = vllm._backend._backend._engine.output_processor.get_num_unfinished_requests
+
+    async def cancel() -> tuple[int, int, str]:
+        begun = asyncio.Event()
+        task = asyncio.create_task(vllm.run(request, (lambda step: begun.set()) if listened else None))
         while not unfinished():  # noqa: ASYNC110
             await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        return unfinished(), (await vllm.run(Pass(prompts[0]))).engine
+        try:
+            if listened:
+                await in_bursts(process.pid, begun)
+            before = unfinished()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        return before, unfinished(), (await vllm.run(Pass(prompts[0], sampling=Sampling(2)))).engine
 
-    assert runner.run(cancel()) == (0, "vllm")
+    assert runner.run(cancel()) == (1, 0, "vllm")
+
+
+@pytest.mark.vllm
+def test_a_listener_that_fails_ends_its_own_pass_alone(vllm, runner, prompts):
+    def deaf(step: object) -> None:
+        raise ZeroDivisionError
+
+    async def listen() -> int:
+        with pytest.raises(ZeroDivisionError):
+            await vllm.run(Pass(prompts[0], sampling=Sampling(64)), deaf)
+        return vllm._backend._backend._engine.output_processor.get_num_unfinished_requests()
+
+    assert runner.run(listen()) == 0
+    assert runner.run(vllm.run(Pass(prompts[0]))).engine == "vllm"
 
 
 @pytest.mark.vllm
@@ -301,20 +377,29 @@ def test_the_custom_forward_stands_in_for_a_slow_vllm_until_that_is_well(vllm, h
 
 
 @pytest.mark.vllm
-def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, runner, prompts):
+def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, runner, prompts, monkeypatch):
     split = SplitEngine(hf, vllm)
+    spoken: list[int] = []
+    request = endless(vllm, prompts[0], monkeypatch)
 
-    async def kill() -> tuple[object, object]:
-        in_flight = asyncio.create_task(vllm.run(Pass(prompts[0], sampling=Sampling(64))))
-        await asyncio.sleep(0)
-        for process in multiprocessing.active_children():
-            process.kill()
-        await asyncio.wait([in_flight], timeout=30)
-        return in_flight.exception(), await split.run(Pass(prompts[0]))
+    begun = asyncio.Event()
 
-    error, result = runner.run(kill())
-    assert isinstance(error, EngineUnavailable)
-    assert error.retryable
+    def hear(step: Step) -> None:
+        spoken.append(step.token)
+        begun.set()
+
+    async def kill() -> tuple[list, object]:
+        in_flight = [asyncio.create_task(vllm.run(request)), asyncio.create_task(split.run(request, hear))]
+        [process] = multiprocessing.active_children()
+        await in_bursts(process.pid, begun)
+        process.kill()
+        await asyncio.wait(in_flight, timeout=30)
+        return [task.exception() for task in in_flight], await split.run(Pass(prompts[0]))
+
+    errors, result = runner.run(kill())
+    assert [(type(error), error.retryable) for error in errors] == [(EngineUnavailable, True)] * 2
+    assert "in the middle of an answer" in str(errors[1])
+    assert 0 < len(spoken) < request.sampling.max_tokens
     assert result.engine == "hf"
     assert split.standins == {"down": 1}
     with pytest.raises(EngineUnavailable):

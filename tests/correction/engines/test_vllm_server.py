@@ -7,7 +7,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -18,14 +19,16 @@ import torch
 from correction.corrector import Corrector
 from correction.engines import HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import ServerVLLM
+from correction.engines.vllm.server import events
 from correction.errors import EngineUnavailable, InvalidInput
 from correction.mappings import MAPPINGS
 from correction.models import LoadedModel, demo_folder
-from correction.passes import Capture, Pass, Patch, Sampling
+from correction.passes import Capture, Pass, Patch, Sampling, Step
 from correction.prompts import Prompts
 from eval.demo_world.suite import demo_suite
 from tests.correction.engines.test_vllm import COUNTRIES, PARKS, assert_same, together
-from tests.vllm_server import KEY, VLLMServer, engine_of, free_port, missing
+from tests.vllm_passes import assert_agree, assert_heard, continued, endless, heard
+from tests.vllm_server import KEY, VLLMServer, engine_of, free_port, in_bursts, missing
 
 NAMES = ("demo", str(demo_folder()))
 
@@ -115,6 +118,22 @@ def test_a_server_that_is_no_vllm_is_not_taken_for_one(demo):
             serving.join()
 
 
+def test_a_stream_is_cut_into_lines_by_newlines_alone():
+    """A text has other line breaks as they are, and a part of a stream may end anywhere, within a character too."""
+    sent = (
+        'data: {"text": "a\u2028b\x85c"}\n\n: still there\r\n\r\ndata: {"text": "é"}\r\n\r\ndata: [DONE]\n\n'.encode()
+    )
+
+    async def parts() -> AsyncIterator[bytes]:
+        for at in range(0, len(sent), 3):
+            yield sent[at : at + 3]
+
+    async def read() -> list[str]:
+        return [data.decode() async for data in events(parts())]
+
+    assert asyncio.run(read()) == ['{"text": "a\u2028b\x85c"}', '{"text": "é"}']
+
+
 # -- with a server ----------------------------------------------------------------------------------------------------
 
 
@@ -131,6 +150,55 @@ def test_both_give_the_same(vllm, hf, runner, prompts):
 def test_both_read_sampling_alike(vllm, hf, runner, prompts, sampling):
     passes = [Pass(prompt, sampling=sampling) for prompt in prompts[::8]]
     assert_same(runner.run(together(vllm, passes)), runner.run(together(hf, passes)))
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("sampling", [Sampling(8), Sampling(40, 2, lines=False), Sampling(0), Sampling(8, 0, seed=3)])
+def test_what_is_heard_is_what_is_said(vllm, hf, runner, prompts, sampling):
+    passes = [Pass(prompt, sampling=sampling) for prompt in prompts[::4]]
+
+    async def listen() -> list:
+        return await asyncio.gather(*(heard(vllm, request) for request in passes))
+
+    listened = runner.run(listen())
+    for steps, result in listened:
+        assert_heard(steps, result)
+    assert_agree(passes, [result for _, result in listened], runner.run(together(vllm, passes)))
+    assert_agree(passes, [result for _, result in listened], runner.run(together(hf, passes)))
+
+
+@pytest.mark.vllm
+def test_a_seed_gives_the_same_again_and_log_probabilities_are_the_models_own(vllm, hf, runner, prompts, monkeypatch):
+    request = endless(vllm, prompts[0], monkeypatch)  # the model is sure of its answer, and of nothing after it
+    passes = [replace(request, sampling=Sampling(24, 3, temperature=1.5, seed=seed)) for seed in (-1, 2)]
+    results = runner.run(together(vllm, passes))
+    steps, again = runner.run(heard(vllm, passes[0]))
+    assert results[0].tokens == again.tokens != results[1].tokens
+    assert_heard(steps, again)
+    read = runner.run(hf.run(continued(passes[0], again))).prompt[len(prompts[0]) - 1 :]
+    assert [step.logprob for step in read] == pytest.approx(again.logprobs, abs=1e-3)
+
+
+@pytest.mark.vllm
+def test_both_read_a_prompt_alike_also_again(vllm, hf, runner, prompts):
+    """Again: when vLLM has its keys and values, but not what was said of it."""
+    long = sum(prompts, ())[:150]
+    passes = [Pass(prompt, sampling=Sampling(2, 1, prompt_logprobs=2)) for prompt in (*prompts[:4], long, (5,))]
+    passes += [Pass(long, sampling=Sampling(0, 0, prompt_logprobs=0))]
+    theirs = runner.run(together(hf, passes))
+    for _ in range(2):
+        assert_agree(passes, runner.run(together(vllm, passes)), theirs)
+    steps, result = runner.run(heard(vllm, passes[4]))
+    assert_heard(steps, result)
+    assert_agree(passes[4:5], [result], theirs[4:5])
+
+
+@pytest.mark.vllm
+def test_what_is_patched_is_heard_when_all_of_it_is_there(vllm, hf, runner, prompts):
+    request = Pass(prompts[0], patches=(Patch(2, -1, torch.ones(vllm.loaded.shape.width)),))
+    steps, result = runner.run(heard(vllm, request))
+    assert_heard(steps, result)
+    assert_agree([request], [result], [runner.run(hf.run(request))])
 
 
 @pytest.mark.vllm
@@ -159,12 +227,38 @@ def test_both_hops_travel_in_one_request(vllm, hf, runner, demo, demo_profile):
     assert all("hop1" not in a.timings_ms for a in ours if a.usage.passes == 2)  # not a trip of its own
 
 
+def counted(server: VLLMServer, name: str) -> float:
+    numbers = re.findall(rf"^vllm:{name}\S+ (\S+)$", httpx.get(f"{server.url}/metrics").text, re.M)
+    return sum(map(float, numbers))
+
+
+@pytest.mark.vllm
+def test_a_stream_that_nobody_hears_any_more_is_aborted_there(vllm, server, runner, prompts, monkeypatch):
+    request, generated = endless(vllm, prompts[0], monkeypatch), counted(server, "generation_tokens_total")
+
+    async def cancel() -> None:
+        begun, engine = asyncio.Event(), engine_of(server.process.pid)
+        task = asyncio.create_task(vllm.run(request, lambda step: begun.set()))
+        try:
+            await in_bursts(engine, begun)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        finally:
+            os.kill(engine, signal.SIGCONT)
+
+    runner.run(cancel())
+    deadline = time.monotonic() + 10
+    while counted(server, "num_requests_running") and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert 0 < counted(server, "generation_tokens_total") - generated < request.sampling.max_tokens
+
+
 @pytest.mark.vllm
 def test_a_cancelled_pass_is_aborted_there(vllm, server, runner, prompts):
     def finished() -> float:
         """Requests that vLLM ran to their end."""
-        numbers = re.findall(r"^vllm:request_success_total\S+ (\S+)$", httpx.get(f"{server.url}/metrics").text, re.M)
-        return sum(map(float, numbers))
+        return counted(server, "request_success_total")
 
     async def cancel() -> None:
         engine = engine_of(server.process.pid)
@@ -191,6 +285,10 @@ def test_a_cancelled_pass_is_aborted_there(vllm, server, runner, prompts):
 def test_what_vllm_refuses_is_invalid_input_in_its_words(vllm, runner, prompts):
     with pytest.raises(InvalidInput, match="greater than max allowed: 20"):  # --max-logprobs, as the server was started
         runner.run(vllm.run(Pass(prompts[0], sampling=Sampling(2, 30))))
+    with pytest.raises(InvalidInput, match="greater than max allowed: 20"):  # in a stream its status is 200
+        runner.run(heard(vllm, Pass(prompts[0], sampling=Sampling(2, 30))))
+    with pytest.raises(InvalidInput, match="no log-probabilities of the prompt"):
+        runner.run(vllm.run(Pass(prompts[0], (Capture(1),), sampling=Sampling(2, prompt_logprobs=0))))
     assert vllm.trouble is None
 
 
@@ -221,12 +319,20 @@ def test_a_server_of_another_model_is_pointed_out(server, demo, caplog):
 
 
 @pytest.mark.vllm
-def test_a_killed_server_fails_what_is_in_flight_and_is_noticed(vllm, server, hf, runner, prompts):
+def test_a_killed_server_fails_what_is_in_flight_and_is_noticed(vllm, server, hf, runner, prompts, monkeypatch):
     split = SplitEngine(hf, vllm)
+    request = endless(vllm, prompts[0], monkeypatch)
+    spoken: list[int] = []
+    begun = asyncio.Event()
+
+    def hear(step: Step) -> None:
+        spoken.append(step.token)
+        begun.set()
 
     async def kill() -> list[object]:
-        os.kill(engine_of(server.process.pid), signal.SIGSTOP)  # so that none ends before the kill
-        in_flight = [asyncio.create_task(vllm.run(Pass(prompt))) for prompt in prompts]
+        in_flight = [asyncio.create_task(vllm.run(request, hear))]
+        await in_bursts(engine_of(server.process.pid), begun)  # so that none ends before the kill
+        in_flight += [asyncio.create_task(vllm.run(Pass(prompt))) for prompt in prompts]
         await asyncio.sleep(0.5)
         server.kill_engine()
         gone = await asyncio.gather(*in_flight, return_exceptions=True)
@@ -237,6 +343,7 @@ def test_a_killed_server_fails_what_is_in_flight_and_is_noticed(vllm, server, hf
 
     gone = runner.run(kill())
     assert {type(error) for error in gone} == {EngineUnavailable}
+    assert 0 < len(spoken) < request.sampling.max_tokens
     assert vllm.down
     assert runner.run(split.run(Pass(prompts[0]))).engine == "hf"
     assert split.standins == {"down": 1}

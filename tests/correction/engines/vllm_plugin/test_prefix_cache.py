@@ -62,8 +62,10 @@ def mixed(shape: ModelShape, count: int) -> list[Pass]:
     for _ in range(count):
         tail = tuple(rng.randrange(3, shape.vocabulary) for _ in range(rng.choice([1, 1, 20])))
         request = Pass((*rng.choice(beginnings), *tail), sampling=Sampling(4, 2))
-        kind = rng.choice(["clean", "clean", "clean", "patched", "patched", "captured", "left"])
-        if kind == "patched":
+        kind = rng.choice(["clean", "clean", "clean", "patched", "patched", "captured", "left", "read"])
+        if kind == "read":
+            request = replace(request, sampling=Sampling(4, 2, prompt_logprobs=rng.choice([0, 2])))
+        elif kind == "patched":
             site = rng.choice([0, 2, shape.depth]), rng.choice([3, 31, 32, 70, 99, -1])
             request = replace(request, patches=(patch_at(shape, rng, *site),))
         elif kind == "captured":
@@ -101,6 +103,11 @@ def test_a_request_that_leaves_early_shares_with_its_like_alone(beside: Beside, 
     assert hits(beside, Pass(prompt, exit=2)) == 4 * BLOCK
     assert hits(beside, Pass(prompt)) == 0  # the blocks of the model that were left out have written nothing
     assert hits(beside, Pass(prompt, exit=3)) == 0
+
+
+def test_a_prompt_that_is_read_is_computed_again_and_left_for_others(beside: Beside, prompt: tuple[int, ...]) -> None:
+    read = Pass(prompt, sampling=Sampling(1, 1, prompt_logprobs=1))
+    assert [hits(beside, read), hits(beside, read), hits(beside, Pass(prompt))] == [0, 0, 4 * BLOCK]
 
 
 def test_a_capture_inside_a_cached_prompt_is_computed_again(beside: Beside, prompt: tuple[int, ...]) -> None:

@@ -24,7 +24,7 @@ from correction.passes import Capture, Pass, Sampling
 from correction.profile import Profile
 from eval.demo_world.suite import demo_suite
 from tests.correction.engines.vllm_plugin.conftest import Beside, start, stopping_often
-from tests.vllm_passes import assert_agree, draw, draw_relays, patch_at
+from tests.vllm_passes import assert_agree, assert_heard, draw, draw_relays, heard, patch_at
 from tests.vllm_server import NEEDS_VLLM
 
 pytestmark = NEEDS_VLLM
@@ -148,11 +148,39 @@ def test_what_cannot_be_run_is_refused_with_a_reason_and_the_engine_lives_on(
     beside: Beside, sites: Any, says: str
 ) -> None:
     text = sites if isinstance(sites, str) else json.dumps(sites)
-    asked = Asked((5, 6, 7), 2, 0, frozenset({1}), text)
+    asked = Asked((5, 6, 7), Sampling(2, 0), frozenset({1}), text)
     with pytest.raises(InvalidInput) as caught:
         beside.runner.run(beside.vllm._backend.generate(asked))
     assert says in str(caught.value)
     assert len(beside.ours([Pass((5, 6, 7), sampling=Sampling(2))])) == 1
+
+
+def test_what_is_patched_can_be_sampled_but_its_prompt_not_be_read(beside: Beside) -> None:
+    patch = patch_at(beside.loaded.shape, random.Random(4), 2, -1)
+    patched = Pass((5, 6, 7), patches=(patch,))
+    drawn = [replace(patched, sampling=Sampling(16, lines=False, temperature=2.0, seed=seed)) for seed in (1, 1, 2)]
+    first, again, other = beside.ours(drawn)
+    assert first.tokens == again.tokens != other.tokens
+    assert {result.patched for result in (first, again, other)} == {1}
+    likeliest = beside.ours([replace(patched, sampling=Sampling(8, temperature=1.0, top_p=1e-6, seed=3))])
+    assert_agree([patched], likeliest, beside.theirs([replace(patched, sampling=Sampling(8))]))
+    with pytest.raises(InvalidInput, match="no log-probabilities of the prompt"):
+        beside.ours([replace(patched, sampling=Sampling(2, prompt_logprobs=1))])
+
+
+def test_a_patched_pass_is_heard_as_it_comes(beside: Beside) -> None:
+    request = Pass((5, 6, 7), patches=(patch_at(beside.loaded.shape, random.Random(5), 1, 1),))
+    steps, result = beside.runner.run(heard(beside.vllm, request))
+    assert_heard(steps, result)
+    assert_agree([request], [result], beside.theirs([request]))
+
+
+def test_a_relay_whose_hops_are_sampled_differently_is_two_requests(beside: Beside) -> None:
+    [(first, then)] = draw_relays(beside.loaded.shape, 1, seed=6)
+    with stopping_often(beside, [first]):
+        for other in (replace(then.sampling, temperature=1.0), replace(then.sampling, lines=False)):
+            [(_, second)] = beside.our_relays([(first, replace(then, sampling=other, least=0.0))])
+            assert second is None
 
 
 @pytest.mark.parametrize(
