@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
 from starlette.exceptions import HTTPException
@@ -17,9 +18,9 @@ from starlette.responses import JSONResponse
 from correction.errors import HopfixError
 from service.errors import body, error_body, error_headers, rule_for
 from service.middleware import Observe
+from service.openapi import document
 from service.readiness import load, replay
-from service.routes import answer, health, models, openai
-from service.schemas import ErrorBody
+from service.routes import answer, health, models, openai, patchscope, profile, tokenize
 from service.security import allow_pages, authorise
 from service.settings import Settings
 from service.state import State
@@ -27,7 +28,6 @@ from service.state import State
 if TYPE_CHECKING:
     from correction.corrector import Corrector
 
-_ERRORS: dict[int | str, dict[str, Any]] = {"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}}
 log = logging.getLogger(__name__)
 
 
@@ -92,8 +92,9 @@ def create_app(
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(health.router)
-    for router in (answer.router, openai.router, models.router):
-        app.include_router(router, dependencies=[Depends(authorise)], responses=_ERRORS)
+    for module in (answer, patchscope, tokenize, profile, openai, models):
+        app.include_router(module.router, dependencies=[Depends(authorise)])
+    app.openapi = functools.cache(lambda: document(app))  # type: ignore[method-assign]
     return app
 
 

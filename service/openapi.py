@@ -20,11 +20,18 @@ from service.schemas import ErrorBody
 LINES = "application/x-ndjson"
 REF = "#/components/schemas/{model}"
 _PROBES = ("/health", "/ready")  # for those who have no key
+_RELOAD = "/v1/profile/reload"
 _OF_BODIES = (400, 408, 413, 422)
 _DESCRIPTION = """Asks a language model two-hop questions and corrects its reasoning by patching hidden states.
 
 Every error has OpenAI's body, `{"error": {"message", "type", "param", "code"}}`."""
 _KEY = "An API key, where the service asks for one."
+_DEADLINE = {
+    "name": "X-Deadline-Seconds",
+    "in": "header",
+    "description": "The most time for an answer, where it is to be less than the service's own.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 _HEADERS = {
     "X-Request-ID": {"description": "What the service's log calls this request.", "schema": {"type": "string"}},
     "Retry-After": {
@@ -44,7 +51,7 @@ def one_or_list(one: type[BaseModel], failed: type[BaseModel]) -> dict[int | str
 
 def document(app: FastAPI) -> dict[str, Any]:
     """The application's document."""
-    made = get_openapi(
+    made: dict[str, Any] = get_openapi(
         title=app.title, version=app.version, summary=app.summary, description=_DESCRIPTION, routes=app.routes
     )
     schemas: dict[str, Any] = {}
@@ -59,6 +66,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     for path, operation in _operations(made):
         if path not in _PROBES:
             operation["security"] = [{"key": []}, {}]
+        if "requestBody" in operation:
+            operation["parameters"] = [*operation.get("parameters", []), _DEADLINE]
         responses = operation["responses"]
         responses.pop("422", None)
         for status, named in _errors(path, "requestBody" in operation):
@@ -79,9 +88,9 @@ def _operations(made: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 def _errors(path: str, takes_body: bool) -> Iterator[tuple[int, list[str]]]:
     """The errors that an operation may answer with."""
     for status, named in codes().items():
-        if path == "/ready" and status == 503:
-            yield status, named
-        elif path.startswith("/v1/") and (takes_body or status not in _OF_BODIES):
+        of_path = {409: path == _RELOAD, 503: path == "/ready"}.get(status, False)
+        of_kind = path.startswith("/v1/") and status != 409 and (takes_body or status not in _OF_BODIES)
+        if of_path or of_kind:
             yield status, named
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from correction.answers import Answer, Bridge, Fallback, HopResult, Usage
+from correction.corrector import Corrector
+from correction.engines import HFEngine
 from correction.errors import EngineUnavailable, HopfixError, PatchNotApplied, PromptTooLong
-from correction.profile import Choice, Replay
+from correction.models import LoadedModel, demo_profile_folder
+from correction.profile import Choice, Profile, Replay
 from correction.questions import Question
 from service.app import create_app
 from service.settings import Settings
@@ -93,21 +97,39 @@ def corrector() -> StandIn:
     return StandIn()
 
 
+@asynccontextmanager
+async def serving(corrector: object, **settings: object) -> AsyncIterator[httpx.AsyncClient]:
+    """Starts a service with some settings, waits until it has settled, and gives a client of it."""
+    app = create_app(Settings.read(**settings), corrector)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://hopfix") as client,
+    ):
+        for _ in range(100):
+            await asyncio.sleep(0)
+        yield client
+
+
 @pytest.fixture
 def connect(corrector: StandIn) -> Connect:
-    """Starts a service with some settings, waits until it has settled, and gives a client of it."""
+    """A service of the stand-in."""
+    return lambda **settings: serving(corrector, model="stand-in", **settings)
+
+
+@pytest.fixture
+def connect_demo(demo: LoadedModel) -> Connect:
+    """A service of the demo model, for what only a model can answer. Nothing is replayed: it is ready at once."""
 
     @asynccontextmanager
     async def connected(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
-        app = create_app(Settings.read(model="stand-in", **settings), corrector)  # type: ignore[arg-type]
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://hopfix") as client,
-        ):
-            for _ in range(100):
-                await asyncio.sleep(0)
-            yield client
+        engine = HFEngine(demo)
+        profile = replace(Profile.load(demo_profile_folder()), replay=())
+        try:
+            async with serving(Corrector(demo, engine, profile), **settings) as client:
+                yield client
+        finally:
+            await engine.close()
 
     return connected
 
