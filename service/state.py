@@ -106,12 +106,15 @@ class State:
             )
 
     def reserve(self, request: Request, most: int = 1) -> Places:
-        """Places for what a request asks, `most` at most, with the deadline that its header asks for.
+        """Places for what a request asks, `most` at most, with the deadline that its header asks for. Counts `most`
+        questions towards the client's rate.
 
         Raises `Draining`, `Overloaded`, and `InvalidInput` for a deadline that is none.
         """
         self.check_open()
-        return self.admission.reserve(request.state.client, most, deadline_of(request))
+        places = self.admission.reserve(request.state.client, most, deadline_of(request))
+        self.rates.charge(request.state.client, most - 1)  # one was counted when the request came
+        return places
 
     async def answer(self, request: AnswerRequest, request_id: str) -> AnswerObject:
         """Answers; the caller has a turn. In shadow mode `deployed` is served as `direct`."""
@@ -134,8 +137,10 @@ class State:
     async def reload(self) -> None:
         """Puts the profile that is now in the folder in place of the one in use, once it has proven itself.
 
-        Raises `ProfileRefused`, and the one in use goes on; so do questions in flight in either case.
+        Reads the keys again first. Raises `InvalidInput` for their file and `ProfileRefused`: what was in use goes on.
+        So do questions in flight in either case.
         """
+        self.keys.read()
         if self._reloading.locked():
             raise ProfileRefused("the profile is being reloaded already", hint="wait for that to end")
         async with self._reloading:
