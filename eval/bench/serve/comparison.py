@@ -21,6 +21,7 @@ from eval.bench.vllm.ratios import ratio
 
 CLIENTS = 64
 SHARES = (0.7, 1.0, 4.0)  # of capacity, for the open loops
+PIPELINE = "two_step on vLLM's own server"
 DISTINCT = 4096
 QUESTIONS = 1280  # of a round offline, and of a closed loop
 Advance = Callable[[int], object]
@@ -147,7 +148,7 @@ def _servers(
     """hopfix on two engines and the text pipeline on vLLM's own server, all alive, in turn in every round."""
     with ExitStack() as stack:
         sides = {
-            "two_step on vLLM's own server": (stack.enter_context(vllm(python)), "two_step"),
+            PIPELINE: (stack.enter_context(vllm(python)), "two_step"),
             "hopfix, engine hf": (stack.enter_context(hopfix(sys.executable, threads=threads)), "single"),
             "hopfix, engine vllm": (stack.enter_context(hopfix(python, "--engine", "vllm")), "single"),
         }

@@ -122,10 +122,10 @@ async def gone(client: Client) -> Verdict:
 async def two_step(client: Client) -> Verdict:
     """The text pipeline on OpenAI's completions, as a client without hopfix writes it: two calls."""
     _, asked = client.next()
-    bridge = await _completed(client, asked.hop1)
+    bridge = await _completed(client, asked.prompts[0])
     if isinstance(bridge, Verdict):
         return bridge
-    answer = await _completed(client, asked.hop2.replace("{}", bridge))
+    answer = await _completed(client, asked.prompts[1].replace("{}", bridge))
     return answer if isinstance(answer, Verdict) else judge_text(answer, asked.beside["two_step"], None, asked)
 
 

@@ -12,6 +12,7 @@ from correction.answers import Answer
 from correction.corrector import Corrector
 from correction.decomposition import split_question
 from correction.loading import open_corrector
+from correction.prompts import as_prompt
 from correction.questions import Question
 from eval.bench.serve.traffic import Asked
 from eval.demo_world.questions import questions_of
@@ -86,7 +87,7 @@ def asked(count: int, beside: Sequence[str] = ()) -> list[Asked]:
             Asked(
                 one.question,
                 hops.hop1,
-                hops.hop2,
+                (as_prompt(hops.hop1), as_prompt(hops.hop2)),
                 one.direct or "",
                 answers[index].answer,
                 answers[index].corrected,

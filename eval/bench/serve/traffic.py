@@ -17,12 +17,15 @@ UNEXPECTED = "unexpected"  # a status that is none of these, or a body that is n
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, its hops as they are read from it, a cloze that asks the same of the model as it is, and what the
-    same engine says offline: `answer`, and what strategies say beside it. The `direct` one is of the cloze."""
+    """A question and what the same engine says to it offline: `answer`, and what strategies say beside it.
+
+    hop1: as the evidence shows it. prompts: of the text pipeline, with {} for the bridge in the second. cloze: asks the
+    same of the model as it is; the answer of `direct` is to that.
+    """
 
     text: str
     hop1: str
-    hop2: str
+    prompts: tuple[str, str]
     cloze: str
     answer: str
     corrected: bool
@@ -78,7 +81,7 @@ def judge_text(text: str, expected: str, evidence: Any, asked: Asked) -> Verdict
 
 
 def judge_list(answers: Sequence[Any], asked: Sequence[Asked], ids: Sequence[str]) -> Verdict:
-    """As many answer objects as questions, in their order. The first fault stands for all, else what was turned away."""
+    """As many answer objects as questions, in order. The first fault stands for all, else what was turned away."""
     if len(answers) != len(asked):
         return Verdict(LOST, detail=f"{len(answers)} answers to {len(asked)} questions: {answers[-1:]}")
     verdicts = [judge_object(answer, one, id) for answer, one, id in zip(answers, asked, ids, strict=True)]

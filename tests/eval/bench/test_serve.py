@@ -16,6 +16,7 @@ import pytest
 
 from eval.bench.serve import report, soak_report
 from eval.bench.serve.client import Client
+from eval.bench.serve.comparison import PIPELINE
 from eval.bench.serve.figures import figures, percentile, spread
 from eval.bench.serve.http import Lost, Reply, request
 from eval.bench.serve.kinds import KINDS
@@ -26,7 +27,15 @@ from eval.bench.serve.soak import AFTERWARDS, MIX, Memory, sound
 from eval.bench.serve.traffic import Asked, Verdict, events_of, judge_list, judge_object, judge_text
 
 ASKED = [
-    Asked(f"Q{n}?", f"hop {n}", "The x of {} is", f"cloze {n}", f"A{n}", True, {"direct": f"D{n}", "two_step": f"T{n}"})
+    Asked(
+        f"Q{n}?",
+        f"hop {n}",
+        (f"hop {n}", "The x of {} is"),
+        f"cloze {n}",
+        f"A{n}",
+        True,
+        {"direct": f"D{n}", "two_step": f"T{n}"},
+    )
     for n in range(20)
 ]
 Answerer = Callable[[str, Any], bytes]
@@ -365,7 +374,7 @@ def results(**given: Any) -> dict[str, Any]:
         "open": {"0.7": found, "1.0": found, "4.0": found},
         "overload_over_closed": ratio,
         "overload_over_open": {**ratio, "median": 1.6},
-        "servers": {"hopfix": {**found, "over": 1.0}},
+        "servers": {PIPELINE: {**found, "over": 1.0, "faults": ratio}, "hopfix": {**found, "over": 1.0}},
         "examples": [],
         **given,
     }
