@@ -8,8 +8,8 @@ written in the first step only. This is the plain path: later fast paths are tes
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,13 +17,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from correction.architecture import Blocks
-from correction.errors import PatchNotApplied
-from correction.hooks import EMBEDDING, Visit, exclusive, leaving_out, visiting
-from correction.mappings import Mapping, check_finite
-from correction.passes import Pass
+from correction.errors import EngineUnavailable, PatchNotApplied
+from correction.hooks import Visit, exclusive, leaving_out, visiting
+from correction.passes import Pass, Sampling
+from correction.sampling import choose, generator_of
+from correction.scoring import Scored, score
+from correction.sites import Sites
 from correction.steps import read_prompts, steps_of
 
-_Writes = dict[tuple[Mapping, Blocks], list[tuple[int, int, Tensor]]]
+Top = list[tuple[int, float]]  # likeliest tokens with their probabilities, best first
 
 
 @dataclass
@@ -32,78 +34,160 @@ class Row:
 
     tokens: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    top: list[list[tuple[int, float]]] = field(default_factory=list)
+    top: list[Top] = field(default_factory=list)
     states: list[list[Tensor]] = field(default_factory=list)
+    prompt: list[Scored] = field(default_factory=list)
     patched: int = 0
     stopped: bool = False
     stop_logprob: float | None = None
     lens: float | None = None
 
 
-@torch.inference_mode()
-def generate(
-    model: PreTrainedModel,
-    parts: Blocks,
-    passes: Sequence[Pass],
-    *,
-    stop: frozenset[int],
-    pad: int,
-    abandoned: Callable[[int], bool] = lambda row: False,
-) -> list[Row]:
-    """Runs a batch of passes to their ends, greedily. `stop` tokens end a row and are not part of it.
+class Batch:
+    """Passes that run together, a step at a time: the first step reads the prompts.
 
-    All passes of a batch exit at the same layer. `abandoned(row)` is asked before each step: a row that nobody waits
-    for any more stops there. Raises `PatchNotApplied` if any patch of the batch was not written.
+    Between two steps the model is as it was, so that several batches can take turns on it. All passes exit at the same
+    layer. `stops` gives the tokens that end a row, and are not part of it, by its sampling. running: the numbers of the
+    passes that go on, which is nobody's when it is over.
     """
-    (depth,) = {request.exit or parts.depth for request in passes}
-    with exclusive(model), leaving_out(model, parts, range(depth, parts.depth)):
-        return _generate(model, parts, passes, stop, pad, abandoned)
 
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        parts: Blocks,
+        passes: Sequence[Pass],
+        *,
+        stops: Callable[[Sampling], frozenset[int]],
+        pad: int,
+    ) -> None:
+        self.model, self.parts, self.passes = model, parts, passes
+        (self.exit,) = {request.exit or parts.depth for request in passes}
+        self.rows = [Row(states=[[] for _ in request.captures]) for request in passes]
+        self._stops = [stops(request.sampling) for request in passes]
+        self._generators = [generator_of(request.sampling) for request in passes]
+        self._tokens, self._mask, shifts = padded(model, [request.prompt for request in passes], pad)
+        self._sites = Sites(parts, passes, shifts, self.rows)
+        self._steps = steps_of(model, self._tokens, self._mask)
+        self._places = list(range(len(passes)))  # the pass at each place of the tensors: some may have ended
+        self._fed: Tensor | None = None  # what each place has generated last
 
-def _generate(
-    model: PreTrainedModel,
-    parts: Blocks,
-    passes: Sequence[Pass],
-    stop: frozenset[int],
-    pad: int,
-    abandoned: Callable[[int], bool],
-) -> list[Row]:
-    tokens, mask, shifts = padded(model, [request.prompt for request in passes], pad)
-    rows = [Row(states=[[] for _ in request.captures]) for request in passes]
-    sites = _Sites(parts, passes, shifts, rows)
-    if not any(request.sampling.max_tokens or request.sampling.top_logprobs for request in passes):
-        visits = sites.visits(first_step=True)
-        with visiting(parts, visits, until=max(visits, default=None)):
-            read_prompts(model, tokens, mask)
-        _check_patched(passes, rows)
-        return rows
-    steps = steps_of(model, tokens, mask)
-    fed: Tensor | None = None
-    while True:
-        with visiting(parts, sites.visits(fed is None)):
-            logprobs = steps.step(fed).float().log_softmax(-1)
-        if fed is None:
-            _check_patched(passes, rows)
-        _note_top(logprobs, passes, rows, sites.running)
-        best = logprobs.max(-1)
-        chosen = list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        if fed is None:
-            sites.read_lenses(best.indices)
-        for number, (row, request, (token, logprob)) in enumerate(zip(rows, passes, chosen, strict=True)):
-            if row.stopped or len(row.tokens) >= request.sampling.max_tokens:
+    @property
+    def running(self) -> Iterable[int]:
+        return self._sites.running.keys()
+
+    def drop(self, number: int) -> None:
+        """Ends a pass that nobody waits for any more."""
+        self._sites.running.pop(number, None)
+
+    @torch.inference_mode()
+    def step(self) -> list[int]:
+        """Runs one step; the numbers of the passes that it has ended.
+
+        Raises `PatchNotApplied` if any patch of the batch was not written, and `EngineUnavailable` where the model
+        gives what is no number; no row of the batch is to be used then.
+        """
+        with exclusive(self.model), leaving_out(self.model, self.parts, range(self.exit, self.parts.depth)):
+            return self._step()
+
+    def _step(self) -> list[int]:
+        sampled = [request.sampling for request in self.passes]
+        if not any(s.max_tokens or s.top_logprobs or s.prompt_logprobs is not None for s in sampled):
+            return self._read()
+        self._shrink()
+        first = self._fed is None
+        with visiting(self.parts, self._sites.visits(first)):
+            logprobs = self._steps.step(self._fed).float().log_softmax(-1)
+        if first:
+            self._check_patched()
+            self._score(logprobs)
+        return self._take(logprobs)
+
+    def _read(self) -> list[int]:
+        """The prompts alone, as far as anything is read from them or written."""
+        visits = self._sites.visits(first_step=True)
+        with visiting(self.parts, visits, until=max(visits, default=None)):
+            read_prompts(self.model, self._tokens, self._mask)
+        self._check_patched()
+        ended = [*self.running]
+        self._sites.running = {}
+        return ended
+
+    def _take(self, logprobs: Tensor) -> list[int]:
+        """Takes the next token of each row from its log-probabilities, (places, vocabulary)."""
+        samplings = [self.passes[number].sampling for number in self._places]
+        chosen = choose(logprobs, samplings, [self._generators[number] for number in self._places])
+        if self._fed is None:
+            self._sites.read_lenses(chosen)
+        self._fed = chosen
+        likely = self._likely(logprobs)
+        own = logprobs.gather(-1, chosen.unsqueeze(-1)).squeeze(-1)
+        ended = []
+        for number, token, logprob, top in zip(self._places, chosen.tolist(), own.tolist(), likely, strict=True):
+            if number not in self._sites.running:
                 continue
-            if token in stop or abandoned(number):
+            if math.isnan(logprob):
+                raise EngineUnavailable(
+                    "the model gives what is no number", hint="check its weights, or load it with --dtype float32"
+                )
+            row, most = self.rows[number], self.passes[number].sampling.max_tokens
+            if top:
+                row.top.append(top)
+            if most and token in self._stops[number]:
                 row.stopped, row.stop_logprob = True, logprob
-            else:
+            elif most:
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-        sites.running = [
-            not row.stopped and len(row.tokens) < request.sampling.max_tokens
-            for row, request in zip(rows, passes, strict=True)
+            if row.stopped or len(row.tokens) == most:
+                ended.append(number)
+        for number in ended:
+            self.drop(number)
+        return ended
+
+    def _likely(self, logprobs: Tensor) -> list[Top]:
+        """The likeliest tokens at each place, as many as its pass asked for."""
+        asked = [
+            self.passes[number].sampling.top_logprobs if number in self._sites.running else 0 for number in self._places
         ]
-        if not any(sites.running):
-            return rows
-        fed = best.indices
+        if not any(asked):
+            return [[] for _ in asked]
+        top = logprobs.topk(min(max(asked), logprobs.shape[-1]))
+        tokens, probabilities = top.indices.tolist(), top.values.exp().tolist()
+        return [
+            list(zip(tokens[place][:count], probabilities[place][:count], strict=True))
+            for place, count in enumerate(asked)
+        ]
+
+    def _score(self, logprobs: Tensor) -> None:
+        for number, states in self._sites.last.items():
+            request = self.passes[number]
+            top = request.sampling.prompt_logprobs or 0
+            self.rows[number].prompt = score(self.parts, states, request.prompt, top, logprobs[number])
+        self._sites.last.clear()
+
+    def _shrink(self) -> None:
+        """Leaves out the places of passes that have ended, once they are half of them."""
+        if self._fed is None or len(self._sites.running) > len(self._places) // 2:
+            return
+        kept = [place for place, number in enumerate(self._places) if number in self._sites.running]
+        self._steps.keep(places := torch.tensor(kept, device=self._fed.device))
+        self._fed = self._fed[places]
+        self._places = [self._places[place] for place in kept]
+        self._sites.running = {number: place for place, number in enumerate(self._places)}
+
+    def _check_patched(self) -> None:
+        for request, row in zip(self.passes, self.rows, strict=True):
+            if row.patched != len(request.patches):
+                raise PatchNotApplied(f"{row.patched} of {len(request.patches)} patches were applied")
+
+
+def generate(
+    model: PreTrainedModel, parts: Blocks, passes: Sequence[Pass], *, stop: frozenset[int], pad: int
+) -> list[Row]:
+    """Runs a batch of passes to their ends; `stop` tokens end a row. Raises as `Batch.step` does."""
+    batch = Batch(model, parts, passes, stops=lambda sampling: stop, pad=pad)
+    while batch.running:
+        batch.step()
+    return batch.rows
 
 
 @torch.inference_mode()
@@ -137,98 +221,3 @@ def padded(model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad: int) -
     tokens = torch.tensor([[pad] * n + list(p) for n, p in zip(shifts, prompts, strict=True)], device=device)
     mask = torch.tensor([[0] * n + [1] * (columns - n) for n in shifts], device=device)
     return tokens, mask, shifts
-
-
-def _note_top(logprobs: Tensor, passes: Sequence[Pass], rows: Sequence[Row], running: Sequence[bool]) -> None:
-    asked = [request.sampling.top_logprobs if on else 0 for request, on in zip(passes, running, strict=True)]
-    if not any(asked):
-        return
-    top = logprobs.topk(min(max(asked), logprobs.shape[-1]))
-    tokens, probabilities = top.indices.tolist(), top.values.exp().tolist()
-    for number, (row, count) in enumerate(zip(rows, asked, strict=True)):
-        if count:
-            row.top.append(list(zip(tokens[number][:count], probabilities[number][:count], strict=True)))
-
-
-def _check_patched(passes: Sequence[Pass], rows: Sequence[Row]) -> None:
-    for request, row in zip(passes, rows, strict=True):
-        if row.patched != len(request.patches):
-            raise PatchNotApplied(f"{row.patched} of {len(request.patches)} patches were applied")
-
-
-class _Sites:
-    """The sites of a batch by layer, and the hooks that serve them."""
-
-    def __init__(self, parts: Blocks, passes: Sequence[Pass], shifts: Sequence[int], rows: list[Row]) -> None:
-        self.parts = parts
-        self.device = next(parts.embedding.parameters()).device
-        self.rows = rows
-        self.running = [True] * len(rows)
-        # layer -> (mapping, origin) -> [(row, padded position, state)]; layer -> [(row, padded position, capture)]
-        self.patches: dict[int, _Writes] = defaultdict(lambda: defaultdict(list))
-        self.captures: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        self.follows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        self.lenses: dict[int, list[int]] = defaultdict(list)  # layer -> rows
-        self.seen: dict[int, Tensor] = {}  # layer -> states of those rows at the last position
-        for number, (request, shift) in enumerate(zip(passes, shifts, strict=True)):
-            length = len(request.prompt)
-            for patch in request.patches:
-                in_embedding = patch.layer == 0 and patch.mapping.embeds
-                site = (number, shift + patch.position % length, patch.state)
-                through = (patch.mapping, patch.origin or parts)
-                self.patches[EMBEDDING if in_embedding else patch.layer][through].append(site)
-            if request.lens is not None:
-                self.lenses[request.lens].append(number)
-            for index, capture in enumerate(request.captures):
-                self.captures[capture.layer].append((number, shift + capture.position % length, index))
-                if capture.follow:
-                    self.follows[capture.layer].append((number, 0, index))
-
-    def visits(self, first_step: bool) -> dict[int, Visit]:
-        """What to do at each layer in one step: patches and captures of the prompt, or states that are followed."""
-        captures = self.captures if first_step else self.follows
-
-        def visit(layer: int) -> Visit:
-            def seen(hidden: Tensor) -> Tensor:
-                if first_step and layer in self.patches:
-                    hidden = self._write(hidden, self.patches[layer])
-                self._read(hidden, captures.get(layer, []))
-                if first_step and layer in self.lenses:
-                    self.seen[layer] = hidden[self.lenses[layer], -1]
-                return hidden
-
-            return seen
-
-        return {
-            layer: visit(layer) for layer in sorted({*captures, *((*self.patches, *self.lenses) if first_step else ())})
-        }
-
-    def read_lenses(self, first: Tensor) -> None:
-        """Notes how likely the lens finds each row's first token, (rows,)."""
-        for layer, numbers in self.lenses.items():
-            logprobs = self.parts.predict(self.seen[layer]).float().log_softmax(-1)
-            read = logprobs.gather(-1, first[numbers].to(logprobs.device).unsqueeze(-1)).exp().squeeze(-1)
-            for number, probability in zip(numbers, read.tolist(), strict=True):
-                self.rows[number].lens = probability
-
-    def _write(self, hidden: Tensor, patches: _Writes) -> Tensor:
-        hidden = hidden.clone()
-        for (mapping, origin), sites in patches.items():
-            rows = torch.tensor([row for row, _, _ in sites], device=hidden.device)
-            positions = torch.tensor([position for _, position, _ in sites], device=hidden.device)
-            source = torch.stack([state for _, _, state in sites])
-            check_finite(source)
-            source = source.to(hidden.device, hidden.dtype if source.is_floating_point() else None)
-            hidden[rows, positions] = mapping(source, hidden[rows, positions], origin, self.parts).to(hidden)
-            for row, _, _ in sites:
-                self.rows[row].patched += 1
-        return hidden
-
-    def _read(self, hidden: Tensor, captures: list[tuple[int, int, int]]) -> None:
-        wanted = [site for site in captures if self.running[site[0]]]
-        if not wanted:
-            return
-        rows, positions, _ = zip(*wanted, strict=True)
-        read = hidden[list(rows), list(positions)].to(self.device)
-        for (row, _, index), state in zip(wanted, read, strict=True):
-            self.rows[row].states[index].append(state)

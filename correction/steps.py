@@ -13,12 +13,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
 
 class Steps(Protocol):
     """`step(None)` reads the prompts, `step(tokens)` a token more of each row; gives next-token logits, (rows, ids)."""
 
     def step(self, tokens: Tensor | None) -> Tensor: ...
+
+    def keep(self, rows: Tensor) -> None:
+        """Goes on with these rows alone, after the first step."""
+        ...
 
 
 def steps_of(model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> Steps:
@@ -69,6 +74,10 @@ class _Decoder:
         logits: Tensor = output.logits[:, -1]
         return logits
 
+    def keep(self, rows: Tensor) -> None:
+        self.mask = self.mask[rows]
+        self.cache.reorder_cache(rows)
+
 
 class _EncoderDecoder:
     def __init__(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> None:
@@ -91,3 +100,8 @@ class _EncoderDecoder:
         self.cache = output.past_key_values
         logits: Tensor = output.logits[:, -1]
         return logits
+
+    def keep(self, rows: Tensor) -> None:
+        self.mask = self.mask[rows]
+        self.encoded = BaseModelOutput(last_hidden_state=self.encoded.last_hidden_state[rows])
+        self.cache.reorder_cache(rows)
