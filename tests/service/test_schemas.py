@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import get_args
 
 import pytest
 
 from correction import answers, corrector, profile
+from correction.errors import HopfixError, InvalidInput
+from correction.inspector import Outcome
+from correction.patchscope import Patchscope
 from service import schemas
 from service.errors import InvalidFields
-from service.schemas import AnswerObject, AnswerRequest
+from service.schemas import AnswerObject, AnswerRequest, OutcomeObject
 
 
 def test_strategies_are_the_correctors() -> None:
@@ -64,3 +68,16 @@ def test_what_is_wrong_is_named(request_: object, param: str | None, says: str) 
     with pytest.raises(InvalidFields, match=says) as caught:
         AnswerRequest.parse(request_)
     assert caught.value.param == param
+
+
+def test_numbers_that_are_none_are_no_answer() -> None:
+    answer = answers.Answer("x", "direct", confidence=math.nan)
+    with pytest.raises(HopfixError, match="not finite"):
+        AnswerObject.of(answer)
+
+
+def test_a_patched_pass_with_numbers_that_are_none_is_refused() -> None:
+    fields = {"source": {"prompt": "a", "layer": 1}, "target": {"prompt": "b", "layer": 0}}
+    outcome = Outcome(Patchscope.parse(fields), "x", (1,), (math.nan,), ())
+    with pytest.raises(InvalidInput, match="not finite"):
+        OutcomeObject.of(outcome)
