@@ -78,6 +78,19 @@ async def test_only_administrators_change_the_service(connect, keys: Path) -> No
         assert (await client.post("/v1/profile/reload", headers=bearer("alice"))).status_code not in (401, 403)
 
 
+async def test_keys_are_read_again_at_a_reload(connect, keys: Path) -> None:
+    written = keys.read_text(encoding="utf-8").splitlines()
+    async with connect(api_keys=keys) as client:
+        keys.write_text("\n".join([*written, "nonsense"]), encoding="utf-8")
+        refused = await client.post("/v1/profile/reload", headers=bearer("alice"))
+        assert (refused.status_code, "line 4" in refused.text) == (400, True)
+        assert (await client.get("/v1/models", headers=bearer("carol"))).status_code == 200
+        keys.write_text("\n".join(written[:2]), encoding="utf-8")
+        await client.post("/v1/profile/reload", headers=bearer("alice"))
+        assert (await client.get("/v1/models", headers=bearer("carol"))).status_code == 401
+        assert (await client.get("/v1/models", headers=bearer("bob"))).status_code == 200
+
+
 async def test_beyond_its_rate_a_client_is_told_when_to_come_back(connect, keys: Path) -> None:
     async with connect(api_keys=keys) as client:
         assert (await client.post("/v1/answer", json=QUESTION, headers=bearer("bob"))).status_code == 200
