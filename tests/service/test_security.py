@@ -28,6 +28,14 @@ def keys(tmp_path: Path) -> Path:
     return path
 
 
+def add_line(keys: Path, line: str) -> None:
+    keys.write_text(keys.read_text(encoding="utf-8") + line, encoding="utf-8")
+
+
+def keep_lines(keys: Path, count: int) -> None:
+    keys.write_text("\n".join(keys.read_text(encoding="utf-8").splitlines()[:count]), encoding="utf-8")
+
+
 async def test_each_key_lets_in_and_nothing_else_does(connect, keys: Path) -> None:
     async with connect(api_keys=keys) as client:
         for name in ("alice", "bob", "carol"):
@@ -79,13 +87,12 @@ async def test_only_administrators_change_the_service(connect, keys: Path) -> No
 
 
 async def test_keys_are_read_again_at_a_reload(connect, keys: Path) -> None:
-    written = keys.read_text(encoding="utf-8").splitlines()
     async with connect(api_keys=keys) as client:
-        keys.write_text("\n".join([*written, "nonsense"]), encoding="utf-8")
+        add_line(keys, "nonsense")
         refused = await client.post("/v1/profile/reload", headers=bearer("alice"))
         assert (refused.status_code, "line 4" in refused.text) == (400, True)
         assert (await client.get("/v1/models", headers=bearer("carol"))).status_code == 200
-        keys.write_text("\n".join(written[:2]), encoding="utf-8")
+        keep_lines(keys, 2)
         await client.post("/v1/profile/reload", headers=bearer("alice"))
         assert (await client.get("/v1/models", headers=bearer("carol"))).status_code == 401
         assert (await client.get("/v1/models", headers=bearer("bob"))).status_code == 200
