@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import signal
 import socket
 import sys
@@ -74,6 +73,7 @@ def run(settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
     from service.app import create_app
+    from service.server import Server
 
     failures: list[HopfixError] = []
 
@@ -81,16 +81,17 @@ def run(settings: Settings, listening: socket.socket) -> None:
         failures.append(error)
         server.should_exit = True
 
+    app = create_app(settings, on_failed_load=stop)
     config = uvicorn.Config(
-        create_app(settings, on_failed_load=stop),
+        app,
         log_config=_logging(),
         http="h11",  # its headers have a limit, unlike those of the parser that uvicorn finds beside vLLM
         ws="none",
         server_header=False,  # what runs here is nobody's business
-        timeout_graceful_shutdown=math.ceil(settings.deadline_seconds),
+        timeout_graceful_shutdown=5,  # for what is still being written when all questions are answered
     )
-    server = uvicorn.Server(config)
-    # uvicorn raises the signal again after its shutdown; having been told to stop is not a failure.
+    server = Server(config, app.state.hopfix)
+    # uvicorn raises a signal that hurried its shutdown again; having been told to stop is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     server.run(sockets=[listening])

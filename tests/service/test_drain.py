@@ -1,0 +1,106 @@
+"""Told to stop: what has a place is answered, what comes is sent elsewhere. Slow clients hold nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import uvicorn
+
+from service import body as body_module
+from service.app import create_app
+from service.server import Server
+from service.settings import Settings
+from service.state import State
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def service(corrector) -> AsyncIterator[tuple[State, httpx.AsyncClient]]:
+    app = create_app(Settings.read(model="stand-in", deadline_seconds=0.2), corrector)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hopfix") as client,
+    ):
+        await asyncio.sleep(0.01)
+        yield app.state.hopfix, client
+
+
+async def test_new_questions_are_sent_elsewhere_and_old_ones_go_on(
+    service: tuple[State, httpx.AsyncClient], corrector
+) -> None:
+    state, client = service
+    old = asyncio.create_task(client.post("/v1/answer", json=[{"question": "wait"}, {"question": "Q"}]))
+    await corrector.waiting.wait()
+    state.drain()
+    for refused in (await client.post("/v1/answer", json={"question": "Q"}), await client.get("/ready")):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "draining")
+        assert (refused.headers["Connection"], refused.headers["Retry-After"]) == ("close", "1")
+    assert (await client.get("/health")).status_code == 200
+    assert "hopfix_ready 0.0" in (await client.get("/metrics")).text
+    waited, answered = (await old).json()
+    assert waited["error"]["code"] == "deadline_exceeded"
+    assert answered["answer"] == "answer to Q"
+
+
+async def test_the_server_closes_when_nothing_has_a_place(service: tuple[State, httpx.AsyncClient]) -> None:
+    state, _ = service
+    server = Server(uvicorn.Config("none:none"), state)
+    assert not await server.on_tick(1)
+    with state.admission.reserve("a"):
+        server.handle_exit(signal.SIGTERM, None)
+        assert state.draining
+        assert not await server.on_tick(1)
+    assert await server.on_tick(1)
+
+
+async def test_the_server_waits_for_the_deadline_and_no_longer(service: tuple[State, httpx.AsyncClient]) -> None:
+    state, _ = service
+    server = Server(uvicorn.Config("none:none"), state)
+    with state.admission.reserve("a"):
+        server.handle_exit(signal.SIGTERM, None)
+        assert not await server.on_tick(1)
+        await asyncio.sleep(0.21)
+        assert await server.on_tick(1)
+
+
+async def test_a_second_signal_closes_at_once(service: tuple[State, httpx.AsyncClient]) -> None:
+    state, _ = service
+    server = Server(uvicorn.Config("none:none"), state)
+    with state.admission.reserve("a"):
+        server.handle_exit(signal.SIGTERM, None)
+        server.handle_exit(signal.SIGTERM, None)
+        assert await server.on_tick(1)
+
+
+async def test_a_body_that_trickles_in_is_given_up_and_holds_no_place(
+    service: tuple[State, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, client = service
+    held: list[int] = []
+    monkeypatch.setattr(body_module, "SECONDS", 0.05)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            held.append(state.admission.taken)
+            await asyncio.sleep(0.01)
+
+    response = await client.post("/v1/answer", content=trickle())
+    assert (response.status_code, response.json()["error"]["code"]) == (408, "too_slow")
+    assert response.headers["Connection"] == "close"
+    assert set(held) == {0}
+
+
+async def test_a_client_may_have_less_time_than_the_service(service: tuple[State, httpx.AsyncClient]) -> None:
+    _, client = service
+    body = {"question": "wait"}
+    late = await client.post("/v1/answer", json=body, headers={"X-Deadline-Seconds": "0.01"})
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert "within 0.01 seconds" in late.json()["error"]["message"]
+    wrong = await client.post("/v1/answer", json=body, headers={"X-Deadline-Seconds": "soon"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "X-Deadline-Seconds")
