@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,11 +83,18 @@ class LoadedModel:
 
     def decode(self, tokens: list[int] | tuple[int, ...]) -> str:
         """The tokens as text, without special tokens and outer spaces."""
-        return self.text(tokens).strip()
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
 
     def text(self, tokens: Sequence[int]) -> str:
         """The tokens as text as it is, without special tokens."""
-        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True))
+        return str(self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    @cached_property
+    def continuation(self) -> Callable[[int], str]:
+        """What a token adds to a text that it continues, its leading space included."""
+        before = list(self.tokenizer("a", add_special_tokens=False)["input_ids"])
+        length = len(self.text(before))
+        return lru_cache(maxsize=1 << 16)(lambda token: self.text([*before, token])[length:])
 
     @cached_property
     def fingerprint(self) -> str:

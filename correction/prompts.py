@@ -92,6 +92,10 @@ class Prompts:
             return self._ids(str(formed))[0]
         return self._ids(f"Q: {text.strip()}\nA: {STEP_BY_STEP}")[0]
 
+    def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """Token ids of a chat, up to where the answer begins; raises as `form_chat` does."""
+        return self._ids(self.form_chat(messages))[0]
+
     def encode_raw(self, text: str) -> tuple[int, ...]:
         """Token ids of a text that is a prompt already: no form, no template."""
         return tuple(self.tokenizer(text)["input_ids"])
