@@ -38,7 +38,7 @@ async def open_corrector(
 
     Without a profile the demo model has its own; any other model is used without one, which is logged as a warning.
     vLLM runs in this process with the engine arguments `vllm_args` (or their JSON) over hopfix's, or is the server at
-    `vllm_url`; in `hf+vllm` the custom forward runs a pass that it does not finish within `vllm_deadline` seconds.
+    `vllm_url`; in `hf+vllm` the custom forward runs a pass that it is too slow with (`SplitEngine`'s deadline).
     """
     if engine not in ENGINES:
         raise InvalidInput(f"unknown engine {engine!r}", hint=f"choose one of {', '.join(ENGINES)}", param="engine")

@@ -40,7 +40,9 @@ class Settings(BaseSettings):
     vllm_key: Secret | None = Field(None, description=VLLM_KEY)
     vllm_args: str | None = Field(None, description=VLLM_ARGS)
     vllm_deadline_seconds: Seconds = Field(
-        30.0, description="hf+vllm: the most time for a pass on vLLM; beyond it the custom forward runs the pass."
+        30.0,
+        description="hf+vllm: the most time for 64 tokens from vLLM, or for the next one of a stream; "
+        "beyond it the custom forward stands in.",
     )
 
     host: Text = Field("127.0.0.1", description="Others than this machine need a key or --insecure.")

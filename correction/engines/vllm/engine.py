@@ -81,7 +81,8 @@ class VLLMEngine:
 
     async def _ask(self, request: Pass, then: Relay | None, heard: Heard | None = None) -> tuple[Generated, Report]:
         sampling = _sent(request.sampling, then)
-        check_pass(replace(request, sampling=sampling), self.loaded.shape, self.context)
+        sent = request if sampling is request.sampling else replace(request, sampling=sampling)
+        check_pass(sent, self.loaded.shape, self.context)
         if not (self.can_patch or request.plain):
             raise PatchNotApplied(
                 "this vLLM neither reads nor overwrites hidden states", hint="use the engine hf, hf+vllm or vllm"
@@ -137,7 +138,7 @@ class VLLMEngine:
             text=self.loaded.decode(tokens),
             logprobs=tuple(token.logprob for token in said),
             stop_logprob=given.tokens[-1].logprob if stopped else None,
-            steps=tuple(self._step(token, sampling.top_logprobs).top for token in given.tokens),
+            steps=tuple(self._top(token, sampling.top_logprobs) for token in given.tokens),
             states=tuple(unpacked(read) for read in states),
             patched=patched,
             prompt_tokens=len(request.prompt),
@@ -148,8 +149,10 @@ class VLLMEngine:
         )
 
     def _step(self, token: Token, most: int) -> Step:
-        top = tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in token.top[:most])
-        return Step(token.id, token.logprob, top)
+        return Step(token.id, token.logprob, self._top(token, most))
+
+    def _top(self, token: Token, most: int) -> tuple[Alternative, ...]:
+        return tuple(Alternative(t, self._decode(t), math.exp(logprob)) for t, logprob in token.top[:most])
 
 
 def _sent(sampling: Sampling, then: Relay | None) -> Sampling:
