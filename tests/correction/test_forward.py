@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 from transformers import LlamaConfig, PreTrainedModel
 
 from correction.architecture import Blocks
-from correction.errors import PatchNotApplied, UnsupportedModel
-from correction.forward import Row, generate
+from correction.errors import EngineUnavailable, PatchNotApplied, UnsupportedModel
+from correction.forward import Batch, Row, generate
 from correction.mappings import TOKEN, mapping_named
 from correction.passes import Capture, Pass, Patch, Sampling
 
@@ -136,6 +138,42 @@ def test_a_row_is_the_same_alone_and_in_a_mixed_batch(random_model: PreTrainedMo
         assert row.patched == len(request.patches)
 
 
+@pytest.mark.parametrize("exit", [None, 2])
+def test_rows_that_end_leave_the_others_as_they_were(random_model: PreTrainedModel, exit: int | None) -> None:
+    """Their places are given up on the way, with what the model keeps of them."""
+    follow = (Capture(1, follow=True),)
+    lengths = (1, 9, 2, 4, 1, 12)
+    passes = [Pass(PROMPTS[n % 3], follow, sampling=Sampling(most), exit=exit) for n, most in enumerate(lengths)]
+    for request, row in zip(passes, run(random_model, *passes), strict=True):
+        (alone,) = run(random_model, request)
+        assert row.tokens == alone.tokens
+        torch.testing.assert_close(torch.stack(row.states[0]), torch.stack(alone.states[0]), atol=1e-4, rtol=1e-4)
+
+
+def test_batches_take_turns_on_one_model(random_model: PreTrainedModel) -> None:
+    parts = Blocks.of(random_model)
+    passes = [
+        Pass(PROMPTS[0], sampling=Sampling(8)),
+        Pass(PROMPTS[1], sampling=Sampling(5), exit=2),
+        Pass(PROMPTS[2], patches=(Patch(1, 0, torch.ones(32)),), sampling=Sampling(8)),
+    ]
+    batches = [Batch(random_model, parts, [request], stops=lambda sampling: frozenset(), pad=0) for request in passes]
+    while any(batch.running for batch in batches):
+        for batch in batches:
+            if batch.running:
+                batch.step()
+    for request, batch in zip(passes, batches, strict=True):
+        (alone,) = run(random_model, request)
+        assert batch.rows[0].tokens == alone.tokens
+
+
+def test_a_model_of_nan_fails_rather_than_answers(random_model: PreTrainedModel) -> None:
+    broken = copy.deepcopy(random_model)
+    Blocks.of(broken).embedding.weight.data.fill_(torch.nan)
+    with pytest.raises(EngineUnavailable, match="no number"):
+        run(broken, Pass(PROMPTS[0]))
+
+
 def test_generation_equals_the_models_own(random_model: PreTrainedModel) -> None:
     rows = run(random_model, *(Pass(p, sampling=Sampling(max_tokens=10)) for p in PROMPTS))
     for prompt, row in zip(PROMPTS, rows, strict=True):
@@ -157,8 +195,6 @@ def test_followed_states_are_those_of_the_generated_tokens(random_model: PreTrai
 
 def test_a_patch_that_does_not_happen_fails_the_pass(random_model: PreTrainedModel) -> None:
     """Hooks on blocks that the model does not run: the answer must not claim a patch."""
-    import copy
-
     elsewhere = Blocks.of(copy.deepcopy(random_model))
     request = Pass(PROMPTS[0], patches=(Patch(1, 0, torch.zeros(32)),))
     with pytest.raises(PatchNotApplied, match="0 of 1"):

@@ -62,6 +62,13 @@ def test_generation_is_the_models_own(unusual_model: PreTrainedModel) -> None:
         assert row.tokens == made[0, -6:].tolist()
 
 
+def test_rows_that_end_leave_the_others_as_they_were(unusual_model: PreTrainedModel) -> None:
+    passes = [Pass(PROMPTS[n % len(PROMPTS)], sampling=Sampling(most)) for n, most in enumerate((1, 9, 2, 4, 12))]
+    for request, row in zip(passes, run(unusual_model, *passes), strict=True):
+        (alone,) = run(unusual_model, request)
+        assert row.tokens == alone.tokens
+
+
 def test_the_no_op_patch_changes_no_probability(unusual_model: PreTrainedModel) -> None:
     for layer in range(4):
         clean, *_ = run(unusual_model, Pass(PROMPTS[0], (Capture(layer, 2),), sampling=ALL))
