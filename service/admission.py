@@ -64,17 +64,20 @@ class Admission:
         To be used as a context manager, which gives them back. `deadline` may shorten the usual one, in seconds.
         """
         line = self._lines.get(client) or Line(client)
-        count = min(most, self.limit - self.taken)
-        if count < 1:
-            if not self._displace_for(line):
-                raise self.overloaded("full")
-            count = 1
+        if self.taken == self.limit and not self._displace_for(line):
+            raise self.overloaded("full")
+        places = Places(self, line, most, min(deadline or self.deadline, self.deadline))
         self._lines[client] = line
-        self.taken += count
-        line.held += count
-        places = Places(self, line, count, min(deadline or self.deadline, self.deadline))
         line.requests[places] = None
+        self.fill(places)
         return places
+
+    def fill(self, places: Places) -> None:
+        """Gives it what is free, up to what it can use."""
+        more = min(places.most - places.count, self.limit - self.taken)
+        places.line.held += more
+        self.taken += more
+        places.grow(more)
 
     def give_back(self, line: Line, count: int) -> None:
         """So many places of this line are free."""
@@ -129,16 +132,21 @@ class Admission:
         )
 
     def _displace_for(self, newcomer: Line) -> bool:
-        """Frees a place of the client that holds most, of those that do not run work in all of theirs."""
+        """Frees a place of the client that holds most, of those that do not run work in all of theirs.
+
+        Where that is no more than the newcomer's own, a list of its own may have one to spare.
+        """
         most = max(
             (line for line in self._lines.values() if line.held > line.running),
             key=lambda line: line.held,
             default=newcomer,
         )
-        if most.held <= newcomer.held + 1:  # else the two would only change places
-            return False
-        newest_first = (places for places in reversed(most.requests) if places.count > places.running)
-        return max(newest_first, key=lambda places: places.count).give_up()
+        if most.held > newcomer.held + 1:  # else the two would only change places
+            newest_first = [places for places in reversed(most.requests) if places.count > places.running]
+        else:
+            newest_first = [places for places in reversed(newcomer.requests) if places.count > max(places.running, 1)]
+        chosen = max(newest_first, key=lambda places: places.count, default=None)
+        return chosen is not None and chosen.give_up()
 
 
 def deadline_of(request: Request) -> float | None:

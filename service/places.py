@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 
 class Places:
-    """`count` may shrink, down to none, when all places are taken and a client that holds fewer comes."""
+    """`count` of them, `most` at most. Some may be lost, even all, when there are no others for a client with fewer."""
 
-    def __init__(self, admission: Admission, line: Line, count: int, deadline: float) -> None:
-        self.count = count
+    def __init__(self, admission: Admission, line: Line, most: int, deadline: float) -> None:
+        self.count = 0
+        self.most = most
         self.line = line
         self.deadline = deadline
         self.running = 0
@@ -69,6 +70,7 @@ class Places:
         window: deque[asyncio.Task[T | HopfixError]] = deque()
         try:
             for work in works:
+                self._admission.fill(self)
                 while window and len(window) >= self.count:
                     yield await window.popleft()
                 window.append(asyncio.create_task(self._attempt(work)))
@@ -97,6 +99,11 @@ class Places:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    def grow(self, more: int) -> None:
+        """So many more places."""
+        self.count += more
+        self._unpark()
 
     def begin(self) -> None:
         """A turn has come."""
@@ -160,10 +167,13 @@ class Places:
         self._admission.end(seconds)
 
     def _leave(self) -> None:
-        """One of these places is idle: what was parked goes back into the line."""
+        """One of these places is idle."""
         self._busy -= 1
-        parked = next((turn for turn in self._parked if not turn.done()), None)
-        if parked is not None:
-            self._parked.remove(parked)
+        self._unpark()
+
+    def _unpark(self) -> None:
+        """What is parked goes into the line, as far as there are idle places."""
+        for turn in [turn for turn in self._parked if not turn.done()][: self.count - self._busy]:
+            self._parked.remove(turn)
             self._busy += 1
-            self._admission.wait(parked, self)
+            self._admission.wait(turn, self)

@@ -79,9 +79,30 @@ async def test_a_list_takes_what_is_free(work: Work) -> None:
     admission = Admission(2, 2, 10)
     with admission.reserve("a"), admission.reserve("a", 10) as places:
         assert places.count == 3
-        with pytest.raises(Overloaded):
-            admission.reserve("a", 10)
     assert admission.taken == 0
+
+
+async def test_a_list_gives_places_up_to_what_comes_later_of_the_same_client_and_keeps_one() -> None:
+    admission = Admission(2, 2, 10)
+    with admission.reserve("a", 10) as many, ExitStack() as others:
+        for left in (3, 2, 1):
+            others.enter_context(admission.reserve("a"))
+            assert many.count == left
+        with pytest.raises(Overloaded):
+            admission.reserve("a")
+
+
+async def test_a_list_gets_back_what_becomes_free(work: Work) -> None:
+    admission = Admission(2, 0, 10)
+    with admission.reserve("a", 9) as many:
+        with admission.reserve("a"):
+            assert many.count == 1
+        async with aclosing(many.each([work("a1"), work("a2"), work("a3")])) as results:
+            first = asyncio.create_task(anext(results))
+            await settle()
+            assert (many.count, work.started) == (2, ["a1", "a2"])
+            await work.end("a1")
+            assert await first == "a1"
 
 
 async def test_places_are_given_back_after_a_failure() -> None:
@@ -96,8 +117,11 @@ async def test_retry_after_is_the_time_in_which_a_place_becomes_free() -> None:
     for _ in range(200):
         admission.running = 1
         admission.end(10.0)  # that is how long work took
-    with admission.reserve("a", 4), pytest.raises(Overloaded) as refused:
-        admission.reserve("a")
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(admission.reserve("a"))
+        with pytest.raises(Overloaded) as refused:
+            admission.reserve("a")
     assert refused.value.retry_after == 3
 
 
@@ -174,14 +198,13 @@ async def test_a_list_that_loses_places_goes_on_in_those_it_has(work: Work) -> N
 
     async def listed() -> list[str | HopfixError]:
         with admission.reserve("a", 6) as places:
-            assert places.count == 4
-            results = [result async for result in places.each(map(work, names))]
-            assert places.count == 2
-            return results
+            return [result async for result in places.each(map(work, names))]
 
     task = asyncio.create_task(listed())
     await settle()
+    assert (admission.running, admission.waiting) == (1, 3)
     others = await asked(admission, work, "b", "c")
+    assert (admission.running, admission.waiting) == (1, 3)
     await work.end("b", "c", *names)
     assert await task == names
     assert [await other for other in others.values()] == ["b", "c"]
