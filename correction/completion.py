@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat, takewhile
 from typing import Literal
 
@@ -178,14 +178,14 @@ class _Writer:
         self._count = 0
         self._held = ""
         self._given = 0  # characters
-        self._tokens: list[tuple[int, Token]] = []  # those held back, each with where its text begins
+        self._steps: list[tuple[int, Step, str]] = []  # those held back, each with where its text begins
 
     def add(self, step: Step) -> Piece:
         """What has come with one more token; it ends the completion where a stop string is whole."""
         self._count += 1
         text = self._detokenizer.add(step.token)
         if self._wanted.logprobs is not None:
-            self._tokens.append((self._given + len(self._held), _token(self._loaded, step, text)))
+            self._steps.append((self._given + len(self._held), step, text))
         self._held += text
         if (stop := self._stop()) is not None:
             return self._give(stop, "stop")
@@ -195,9 +195,9 @@ class _Writer:
         """What is left when the pass is over."""
         rest = self._detokenizer.rest()
         self._held += rest
-        if self._tokens:
-            begin, token = self._tokens[-1]
-            self._tokens[-1] = begin, replace(token, text=token.text + rest)
+        if self._steps:
+            begin, step, text = self._steps[-1]
+            self._steps[-1] = begin, step, text + rest
         if (stop := self._stop()) is not None:
             return self._give(stop, "stop")
         return self._give(len(self._held), "stop" if result.finish_reason == "stop" else "length")
@@ -219,13 +219,13 @@ class _Writer:
         text, self._held = self._held[:length], self._held[length:]
         self._given += length
 
-        def whole(held: tuple[int, Token]) -> bool:
-            begin, token = held
+        def whole(held: tuple[int, Step, str]) -> bool:
+            begin, _, text = held
             if reason is None:
-                return begin < self._given and begin + len(token.text) <= self._given
+                return begin < self._given and begin + len(text) <= self._given
             return begin < self._given or not self._held  # a stop string leaves something of itself behind
 
-        given = list(takewhile(whole, self._tokens))
-        del self._tokens[: len(given)]
-        tokens = tuple(replace(token, text=token.text[: self._given - begin]) for begin, token in given)
+        given = list(takewhile(whole, self._steps))
+        del self._steps[: len(given)]
+        tokens = tuple(_token(self._loaded, step, text[: self._given - begin]) for begin, step, text in given)
         return Piece(text, tokens, reason, self._count)

@@ -14,7 +14,8 @@ class Detokenizer:
     """The text that follows `before`, token ids that are decoded already.
 
     A token that ends in the middle of a character adds nothing; that which completes the character adds all of it.
-    Decoding goes over a few tokens at a time, as the text before them cannot change any more.
+    Decoding goes over a few tokens at a time, as the text before them cannot change any more. (A decoder with byte
+    fallback can still take ASCII back that was spelled in bytes, when bytes follow that are no character.)
     """
 
     def __init__(self, loaded: LoadedModel, before: Sequence[int] = ()) -> None:

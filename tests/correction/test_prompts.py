@@ -83,3 +83,26 @@ def test_a_placeholder_merged_with_its_neighbour_is_refused(prompts: Prompts) ->
     piece = max((p for p in prompts.tokenizer.get_vocab() if p.count("x") == 1 and p.isascii()), key=len)
     with pytest.raises(InvalidInput, match="choose another placeholder"):
         prompts.encode_blank(f"The capital of {piece.replace('x', '{}')} is")
+
+
+def test_a_chat_becomes_what_its_template_makes_of_it(chat: Prompts) -> None:
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who wrote Dune?"}]
+    text = chat.tokenizer.decode(list(chat.encode_chat(messages)))
+    assert text == "<system> Be short.\n<user> Who wrote Dune?\n<assistant>"
+
+
+def test_without_a_template_the_last_user_message_is_asked(prompts: Prompts) -> None:
+    messages = [{"role": "user", "content": "Hello"}, {"role": "user", "content": "Who wrote Dune?"}]
+    assert prompts.encode_chat(messages) == prompts.encode("Who wrote Dune?")
+    with pytest.raises(InvalidInput, match="no user message"):
+        prompts.encode_chat([{"role": "system", "content": "Be short."}])
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ raise_exception('roles must alternate') }}", "{{ 1 / 0 }}", "{{ messages[7].content }}", "{% oops"]
+)
+def test_messages_that_a_template_refuses_are_bad_input(demo: LoadedModel, template: str) -> None:
+    tokenizer = copy.deepcopy(demo.tokenizer)
+    tokenizer.chat_template = template
+    with pytest.raises(InvalidInput, match="the chat template refuses the messages"):
+        Prompts.of(tokenizer).encode_chat([{"role": "user", "content": "Hello"}])
