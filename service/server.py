@@ -1,16 +1,21 @@
-"""uvicorn, stopped gracefully: what has a place is answered first, and what comes meanwhile is told to go elsewhere."""
+"""uvicorn, stopped gracefully: what has a place is answered first, and what comes meanwhile is told to go elsewhere.
+
+And with an end to connections whose client never finishes what it has to say.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
 from service.state import State
 
 NOTICE = 1.0  # seconds in which clients with an open connection hear that they are to go elsewhere
+HEAD = 10.0  # seconds that a request's head may take
 
 
 class Server(uvicorn.Server):
@@ -23,6 +28,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self._told = math.inf
+        self._silent: dict[Any, tuple[Any, float]] = {}
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Only notes it: this may interrupt anything."""
@@ -39,4 +45,22 @@ class Server(uvicorn.Server):
             noticed = seconds > NOTICE or not self.server_state.connections
             done = noticed and not self._state.admission.taken
             self.should_exit = self.should_exit or done or seconds > self._state.settings.deadline_seconds
+        if counter % 10 == 0:
+            self._close_silent(time.monotonic())
+        if counter % 10 == 0:  # each second: other processes may be asked for the sum of all numbers
+            self._state.metrics.refresh()
         return await super().on_tick(counter)
+
+    def _close_silent(self, now: float) -> None:
+        """Ends connections on which half a head has come and no more: uvicorn's own timer is for idle ones alone."""
+        silent = {}
+        connections: set[Any] = self.server_state.connections  # of HTTP alone
+        for connection in connections:
+            cycle = connection.cycle  # the latest request
+            if cycle is None or cycle.response_complete:
+                known, since = self._silent.get(connection, (cycle, now))
+                silent[connection] = (cycle, since if known is cycle else now)
+        for connection, (_, since) in silent.items():
+            if now - since > HEAD:
+                connection.transport.close()
+        self._silent = silent

@@ -17,6 +17,8 @@ from correction.errors import HopfixError
 from service.commands.text import say
 from service.settings import Settings
 
+READER_MILLISECONDS = 60_000
+
 
 def command(**flags: Any) -> None:
     """Serve the HTTP API. Every option is also an environment variable: --max-tokens is HOPFIX_MAX_TOKENS."""
@@ -57,6 +59,8 @@ def listen(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, kind)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "linux":  # connections inherit it: one whose reader takes nothing for so long is ended
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, READER_MILLISECONDS)
         listening.bind(address)
         listening.listen(2048)
     except OSError as error:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+from starlette.responses import Response
 
 from service import body as body_module
+from service import server as server_module
 from service.app import create_app
+from service.commands.serve import READER_MILLISECONDS, listen
 from service.server import Server
 from service.settings import Settings
 from service.state import State
@@ -104,3 +109,38 @@ async def test_a_client_may_have_less_time_than_the_service(service: tuple[State
     assert "within 0.01 seconds" in late.json()["error"]["message"]
     wrong = await client.post("/v1/answer", json=body, headers={"X-Deadline-Seconds": "soon"})
     assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "X-Deadline-Seconds")
+
+
+async def test_a_connection_on_which_half_a_head_comes_is_closed_and_others_are_not(
+    service: tuple[State, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, _ = service
+    monkeypatch.setattr(server_module, "HEAD", 0.05)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(0.2)
+        await Response("late")(scope, receive, send)
+
+    with listen("127.0.0.1", 0) as listening:
+        server = Server(uvicorn.Config(app, lifespan="off", log_config=None, http="h11"), state)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        while not server.started:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        (half, sends), (late, asks) = [await asyncio.open_connection(*listening.getsockname()) for _ in range(2)]
+        sends.write(b"GET /ready HTTP/1.1\r\nHost: ")
+        asks.write(b"GET /ready HTTP/1.1\r\nHost: hopfix\r\nConnection: close\r\n\r\n")
+        await asyncio.sleep(0.02)
+        await server.on_tick(10)
+        await asyncio.sleep(0.06)
+        await server.on_tick(20)
+        assert await half.read() == b""
+        assert (await late.read()).endswith(b"late")
+        for writer in (sends, asks):
+            writer.close()
+        server.should_exit = True
+        await serving
+
+
+def test_the_kernel_ends_connections_of_readers_that_take_nothing() -> None:
+    with listen("127.0.0.1", 0) as listening:
+        assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == READER_MILLISECONDS
