@@ -50,10 +50,11 @@ class State:
         self.admission = Admission(settings.max_in_flight, settings.max_queued, settings.deadline_seconds)
         self.admission.on_wait = self.metrics.waited.observe
         self.admission.on_refused = lambda reason: self.metrics.refused.labels(reason).inc()
-        self.metrics.in_flight.set_function(lambda: self.admission.taken)
-        self.metrics.waiting.set_function(lambda: self.admission.waiting)
-        self.metrics.ready.set_function(lambda: self.ready)
-        self.metrics.watch(lambda: self.engine)
+        self.metrics.follow(self.metrics.in_flight, lambda: self.admission.taken)
+        self.metrics.follow(self.metrics.running, lambda: self.admission.running)
+        self.metrics.follow(self.metrics.waiting, lambda: self.admission.waiting)
+        self.metrics.follow(self.metrics.ready, lambda: self.ready)
+        self.metrics.watch(lambda: self.engine, settings.model_name, settings.engine)
         self.waiting_for: str | None = "the model is being loaded"
         self.draining = False
         self.loaded = ""
