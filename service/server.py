@@ -45,10 +45,9 @@ class Server(uvicorn.Server):
             noticed = seconds > NOTICE or not self.server_state.connections
             done = noticed and not self._state.admission.taken
             self.should_exit = self.should_exit or done or seconds > self._state.settings.deadline_seconds
-        if counter % 10 == 0:
+        if counter % 10 == 0:  # each second
             self._close_silent(time.monotonic())
-        if counter % 10 == 0:  # each second: other processes may be asked for the sum of all numbers
-            self._state.metrics.refresh()
+            self._state.metrics.refresh()  # another process may be asked for the sum of all numbers
         return await super().on_tick(counter)
 
     def _close_silent(self, now: float) -> None:
