@@ -129,7 +129,9 @@ async def test_a_connection_on_which_half_a_head_comes_is_closed_and_others_are_
         (half, sends), (late, asks) = [await asyncio.open_connection(*listening.getsockname()) for _ in range(2)]
         sends.write(b"GET /ready HTTP/1.1\r\nHost: ")
         asks.write(b"GET /ready HTTP/1.1\r\nHost: hopfix\r\nConnection: close\r\n\r\n")
-        await asyncio.sleep(0.02)
+        while len(server.server_state.connections) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.02)  # what they sent has been read
         await server.on_tick(10)
         await asyncio.sleep(0.06)
         await server.on_tick(20)
