@@ -1,5 +1,5 @@
-"""Around every request: its id, headers that every response has, its time and status in the metrics, and a plain 500
-for what nobody foresaw.
+"""Around every request: its id, headers that every response has, its time and status in the metrics and in the log,
+and a plain 500 for what nobody foresaw.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import logs
 from service.errors import unexpected
 from service.metrics import Metrics
 
@@ -40,6 +41,7 @@ class Observe:
             scope["client"] = ("unknown", 0)
         request_id = _id_of(scope)
         scope.setdefault("state", {})["request_id"] = request_id
+        logged = logs.request_id.set(request_id)
         started = time.perf_counter()
         status = 0
 
@@ -62,8 +64,13 @@ class Observe:
         finally:
             # The route's pattern, never the path itself: a label for each path that was tried would fill the memory.
             route = getattr(scope.get("route"), "path", "unmatched")
-            self.metrics.requests.labels(route, str(status or 499)).inc()
-            self.metrics.seconds.labels(route).observe(time.perf_counter() - started)
+            status, seconds = status or 499, time.perf_counter() - started
+            self.metrics.requests.labels(route, str(status)).inc()
+            self.metrics.seconds.labels(route).observe(seconds)
+            record = {"route": route, "status": status, "seconds": round(seconds, 6)}
+            client = scope["state"].get("client")
+            log.info("%s %s %d", scope["method"], route, status, extra=record | ({"client": client} if client else {}))
+            logs.request_id.reset(logged)
 
 
 def _id_of(scope: Scope) -> str:

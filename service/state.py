@@ -127,6 +127,10 @@ class State:
             self.metrics.failures.labels(rule_for(error).code).inc()
             raise
         self.metrics.count(answer)
+        if self.settings.log_questions:
+            names = ("strategy", "corrected", "confidence", "answer")
+            said = {name: getattr(answer, name) for name in names}
+            log.info("answered", extra={"question": asked.question.direct_text, **said})
         if shadowed:
             self.shadow(request, answer.answer, request_id)
         return AnswerObject.of(replace(answer, id=request.id))
