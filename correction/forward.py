@@ -84,7 +84,7 @@ class Batch:
         """Runs one step; the numbers of the passes that it has ended.
 
         Raises `PatchNotApplied` if any patch of the batch was not written, and `EngineUnavailable` where the model
-        gives what is no number; no row of the batch is to be used then.
+        itself gives what is no number; no row of the batch is to be used then.
         """
         with exclusive(self.model), leaving_out(self.model, self.parts, range(self.exit, self.parts.depth)):
             return self._step()
@@ -125,7 +125,9 @@ class Batch:
         for number, token, logprob, top in zip(self._places, chosen.tolist(), own.tolist(), likely, strict=True):
             if number not in self._sites.running:
                 continue
-            if math.isnan(logprob):
+            if (
+                math.isnan(logprob) and not self.passes[number].patches
+            ):  # a patch can be what breaks it: its own finding
                 raise EngineUnavailable(
                     "the model gives what is no number", hint="check its weights, or load it with --dtype float32"
                 )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from correction.architecture import Blocks
-from correction.errors import UnsupportedModel
+from correction.errors import InvalidInput
 
 MOST_LOGITS = 1 << 23  # at a time: a prompt's logits at all of its positions can be larger than the model
 
@@ -18,7 +18,7 @@ Scored = tuple[int, float, list[tuple[int, float]]]  # token, log-probability, l
 def score(parts: Blocks, states: Tensor, prompt: Sequence[int], top: int, last: Tensor) -> list[Scored]:
     """Each token but the first, from states of the last layer, (tokens, width).
 
-    last: the log-probabilities that the model itself gives after the prompt, (vocabulary,). Raises `UnsupportedModel`
+    last: the log-probabilities that the model itself gives after the prompt, (vocabulary,). Raises `InvalidInput`
     where the parts that we know do not give the same: the model's own head then does more than they say.
     """
     _check(parts, states[-1:], last)
@@ -42,7 +42,8 @@ def _logprobs(parts: Blocks, states: Tensor, like: Tensor) -> Tensor:
 def _check(parts: Blocks, state: Tensor, last: Tensor) -> None:
     rounding = 1e-3 if state.dtype == torch.float32 else 0.5
     if (_logprobs(parts, state, last)[0] - last).abs().max() > rounding:
-        raise UnsupportedModel(
+        raise InvalidInput(
             "this model's head does more than norm, scale and cap: its prompts cannot be scored",
-            hint="leave echo or prompt log-probabilities out, or add what it does to correction/architecture.py",
+            hint="leave echo or logprobs out, or add what it does to correction/architecture.py",
+            param="prompt_logprobs",
         )

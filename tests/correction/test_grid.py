@@ -119,7 +119,7 @@ def test_long_tails_are_cut_into_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_model_whose_numbers_are_undefined_is_refused() -> None:
     model = random_weights("llama")
     model.model.norm.weight.data.fill_(float("nan"))
-    with pytest.raises(UnsupportedModel, match="do not equal"):
+    with pytest.raises(EngineUnavailable, match="no number"):
         run_grid(model, Blocks.of(model), request_of(model))
 
 

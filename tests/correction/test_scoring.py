@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from correction import scoring
 from correction.architecture import Blocks
-from correction.errors import UnsupportedModel
+from correction.errors import InvalidInput, UnsupportedModel
 from correction.forward import Row, generate
 from correction.passes import Pass, Patch, Sampling
 from tests.architectures import random_weights
@@ -85,5 +85,5 @@ def test_an_encoder_predicts_no_prompt() -> None:
 def test_a_head_that_is_not_known_is_refused_not_guessed() -> None:
     model = random_weights("gemma2")
     uncapped = replace(Blocks.of(model), logit_scale=3.0)
-    with pytest.raises(UnsupportedModel, match="prompts cannot be scored"):
+    with pytest.raises(InvalidInput, match="prompts cannot be scored"):
         generate(model, uncapped, [Pass(PROMPTS[0], sampling=SCORED)], stop=frozenset(), pad=0)
