@@ -98,6 +98,11 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"--cors-origins: {origin!r} is no origin: write one such as https://example.org, without a path"
                 )
+        if self.workers > 1 and "vllm" in self.engine and self.vllm_url is None:
+            raise ValueError(
+                f"--workers {self.workers} with --engine {self.engine} would start as many vLLMs: "
+                "start one and name it with --vllm-url"
+            )
         if self.private_metrics and not keys:
             raise ValueError("--private-metrics asks for a key and there is none: set HOPFIX_API_KEY or --api-keys")
         open_to = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,7 @@ class State:
         self.waiting_for: str | None = "the model is being loaded"
         self.draining = False
         self.loaded = ""
+        self.on_reload: Callable[[], None] = lambda: None  # of other processes of this service
         self._corrector: Corrector | None = None
         self._answers: Once[Answer] = Once(settings.cache_answers)
         self._reloading = asyncio.Lock()

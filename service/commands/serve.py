@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import signal
+import logging
 import socket
 import sys
-from copy import deepcopy
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
@@ -14,8 +13,11 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from correction.errors import HopfixError
-from service.commands.text import say
+from service import logs
 from service.settings import Settings
+from service.workers import supervise
+
+log = logging.getLogger(__name__)
 
 READER_MILLISECONDS = 60_000
 
@@ -24,10 +26,16 @@ def command(**flags: Any) -> None:
     """Serve the HTTP API. Every option is also an environment variable: --max-tokens is HOPFIX_MAX_TOKENS."""
     settings = Settings.read(**flags)
     with listen(settings.host, settings.port) as listening:
-        say("hopfix serve: " + ", ".join(f"{name}={value}" for name, value in settings))
+        logs.configure(settings.log_format)
+        log.info("settings: %s", ", ".join(f"{name}={value}" for name, value in settings))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
-        say(f"hopfix serve: listening on http://{address}:{listening.getsockname()[1]}")
-        run(settings, listening)
+        log.info("listening on http://%s:%d", address, listening.getsockname()[1])
+        if settings.workers > 1:
+            supervise(settings, listening)
+        else:
+            from service.process import run
+
+            run(settings, listening)
 
 
 def _option(name: str, setting: FieldInfo) -> inspect.Parameter:
@@ -70,45 +78,3 @@ def listen(host: str, port: int) -> socket.socket:
             hint="choose another with --port, such as --port 0",
         ) from None
     return listening
-
-
-def run(settings: Settings, listening: socket.socket) -> None:
-    """Serves until SIGTERM or Ctrl-C, letting requests in flight finish; raises what kept the model from loading."""
-    import uvicorn
-
-    from service.app import create_app
-    from service.server import Server
-
-    failures: list[HopfixError] = []
-
-    def stop(error: HopfixError) -> None:
-        failures.append(error)
-        server.should_exit = True
-
-    app = create_app(settings, on_failed_load=stop)
-    config = uvicorn.Config(
-        app,
-        log_config=_logging(),
-        http="h11",  # its headers have a limit, unlike those of the parser that uvicorn finds beside vLLM
-        ws="none",
-        server_header=False,  # what runs here is nobody's business
-        timeout_graceful_shutdown=5,  # for what is still being written when all questions are answered
-    )
-    server = Server(config, app.state.hopfix)
-    # uvicorn raises a signal that hurried its shutdown again; having been told to stop is not a failure.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    server.run(sockets=[listening])
-    if failures:
-        raise failures[0]
-
-
-def _logging() -> dict[str, Any]:
-    """uvicorn's own, with the access log on stderr too, and with ours."""
-    from uvicorn.config import LOGGING_CONFIG
-
-    config = deepcopy(LOGGING_CONFIG)
-    config["handlers"]["access"]["stream"] = "ext://sys.stderr"
-    for name in ("service", "correction"):
-        config["loggers"][name] = {"handlers": ["default"], "level": "INFO", "propagate": False}
-    return config

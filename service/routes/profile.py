@@ -22,6 +22,7 @@ async def profile(state: Shared) -> Response:
 async def reload(state: Shared) -> Response:
     """Reads the profile's folder again. What is there is proven first; if it is not right, what is in use stays."""
     await state.reload()
+    state.on_reload()
     return _shown(state)
 
 
