@@ -62,7 +62,7 @@ def start(folder: Path, *arguments: str) -> Server:
             [sys.executable, "-m", "service.cli", "serve", "--port", "0", *arguments], stdout=stream, stderr=stream
         )
     for _ in range(600):
-        if found := re.search(r"listening on (\S+)", log.read_text()):
+        if found := re.search(r"listening on ([^\s\"]+)", log.read_text()):
             return Server(process, found[1], log)
         assert process.poll() is None, log.read_text()
         time.sleep(0.1)
