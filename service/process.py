@@ -74,6 +74,7 @@ def run(
         access_log=False,  # the middleware's record has the request's id
         http="h11",  # its headers have a limit, unlike those of the parser that uvicorn finds beside vLLM
         ws="none",
+        backlog=1,  # connections at a time: else of several processes at a socket one takes all that have come
         server_header=False,  # what runs here is nobody's business
         timeout_graceful_shutdown=5,  # for what is still being written when all questions are answered
     )

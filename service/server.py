@@ -6,6 +6,7 @@ And with an end to connections whose client never finishes what it has to say.
 from __future__ import annotations
 
 import math
+import socket
 import time
 from types import FrameType
 from typing import Any
@@ -14,6 +15,7 @@ import uvicorn
 
 from service.state import State
 
+QUEUE = 2048  # connections that wait to be taken
 NOTICE = 1.0  # seconds in which clients with an open connection hear that they are to go elsewhere
 HEAD = 10.0  # seconds that a request's head may take
 
@@ -29,6 +31,12 @@ class Server(uvicorn.Server):
         self._state = state
         self._told = math.inf
         self._silent: dict[Any, tuple[Any, float]] = {}
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn has made the kernel's queue as short as `backlog`, how many connections are taken at a time."""
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(QUEUE)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Only notes it: this may interrupt anything."""

@@ -61,3 +61,10 @@ def test_every_setting_is_an_option_of_serve() -> None:
         assert Settings.model_fields[name].description
         assert option.default is None  # not given: the environment counts
     assert len(signature(command).parameters) == len(Settings.model_fields)
+
+
+def test_workers_share_a_vllm_or_have_none() -> None:
+    with pytest.raises(InvalidInput, match="--vllm-url"):
+        Settings.read(workers=2, engine="vllm")
+    Settings.read(workers=2, engine="hf+vllm", vllm_url="http://localhost:8000")
+    Settings.read(workers=2)
