@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.requests import Request
 
@@ -54,6 +54,11 @@ class Admission:
         self._seconds = 0.0
 
     @property
+    def full(self) -> bool:
+        """Whether all places are taken; a client may still get one of another's."""
+        return self.taken == self.limit
+
+    @property
     def waiting(self) -> int:
         """How many wait for their turn."""
         return sum(len(line.waiting) for line in self._turns)
@@ -64,13 +69,20 @@ class Admission:
         To be used as a context manager, which gives them back. `deadline` may shorten the usual one, in seconds.
         """
         line = self._lines.get(client) or Line(client)
-        if self.taken == self.limit and not self._displace_for(line):
-            raise self.overloaded("full")
+        if self.full:
+            lent = self._displaceable(line)
+            if lent is None or not lent.give_up():
+                raise self.overloaded("full")
         places = Places(self, line, most, min(deadline or self.deadline, self.deadline))
         self._lines[client] = line
         line.requests[places] = None
         self.fill(places)
         return places
+
+    def check(self, client: str) -> None:
+        """Raises `Overloaded` if `reserve` would have no place: for those who have not read the request yet."""
+        if self.full and self._displaceable(self._lines.get(client) or Line(client)) is None:
+            raise self.overloaded("full")
 
     def fill(self, places: Places) -> None:
         """Gives it what is free, up to what it can use."""
@@ -131,8 +143,8 @@ class Admission:
             retry_after=math.ceil(self._seconds / self.at_once),  # until one of those that run is done
         )
 
-    def _displace_for(self, newcomer: Line) -> bool:
-        """Frees a place of the client that holds most, of those that do not run work in all of theirs.
+    def _displaceable(self, newcomer: Line) -> Places | None:
+        """Who may give up a place for the newcomer: of the client that holds most, of those that do not run work in all.
 
         Where that is no more than the newcomer's own, a list of its own may have one to spare.
         """
@@ -145,8 +157,7 @@ class Admission:
             newest_first = [places for places in reversed(most.requests) if places.count > places.running]
         else:
             newest_first = [places for places in reversed(newcomer.requests) if places.count > max(places.running, 1)]
-        chosen = max(newest_first, key=lambda places: places.count, default=None)
-        return chosen is not None and chosen.give_up()
+        return max(newest_first, key=lambda places: places.count, default=None)
 
 
 def deadline_of(request: Request) -> float | None:
@@ -163,7 +174,7 @@ def deadline_of(request: Request) -> float | None:
     return seconds
 
 
-async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(request: Request, work: Awaitable[T]) -> T:
     """The result of the work, which is cancelled when the client goes away. The request's body must have been read."""
     try:
         async with asyncio.timeout(None) as limit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from service.errors import body, error_body, error_headers, rule_for
 from service.middleware import Observe
 from service.openapi import document
 from service.readiness import load, replay
-from service.routes import answer, health, models, openai, patchscope, profile, tokenize
+from service.routes import answer, chat, completions, health, models, patchscope, profile, tokenize
 from service.security import allow_pages, authorise
 from service.settings import Settings
 from service.state import State
@@ -50,6 +51,9 @@ def create_app(
             state.waiting_for = "the profile's questions are being replayed"
             reason = await replay(opened)
             if reason is None:
+                # What loading has left is there to stay: the collector need not look at it again and again.
+                gc.collect()
+                gc.freeze()
                 state.open(opened)
                 log.info("ready: %s", settings.model_name)
                 await asyncio.Event().wait()  # holds the engine until the service ends
@@ -92,7 +96,7 @@ def create_app(
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(health.router)
-    for module in (answer, patchscope, tokenize, profile, openai, models):
+    for module in (answer, patchscope, tokenize, profile, completions, chat, models):
         app.include_router(module.router, dependencies=[Depends(authorise)])
     app.openapi = functools.cache(lambda: document(app))  # type: ignore[method-assign]
     return app

@@ -10,10 +10,11 @@ from starlette.responses import Response
 
 from service.entries import Work, respond
 from service.openapi import one_or_list
+from service.routing import Placed
 from service.schemas import AnswerObject, AnswerRequest, FailedAnswer, request_body
 from service.state import Shared
 
-router = APIRouter()
+router = APIRouter(route_class=Placed)
 
 
 @router.post(

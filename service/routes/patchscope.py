@@ -12,13 +12,14 @@ from correction.errors import InvalidInput
 from service.entries import Work, respond
 from service.errors import NotFound
 from service.openapi import one_or_list
+from service.routing import Placed
 from service.schemas import FailedPatchscope, OutcomeObject, PatchscopeRequest, request_body
 from service.state import Shared, State
 
 if TYPE_CHECKING:
     from correction.corrector import Corrector
 
-router = APIRouter()
+router = APIRouter(route_class=Placed)
 
 
 @router.post(

@@ -11,13 +11,14 @@ from starlette.responses import Response
 
 from correction.questions import BLANK
 from service.body import read_json
+from service.routing import Placed
 from service.schemas import TokenizeRequest, TokenObject, Tokens, request_body
 from service.state import Shared
 
 if TYPE_CHECKING:
     from correction.corrector import Corrector
 
-router = APIRouter()
+router = APIRouter(route_class=Placed)
 
 
 @router.post("/v1/tokenize", responses={200: {"model": Tokens}}, openapi_extra=request_body(TokenizeRequest))
