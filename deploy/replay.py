@@ -41,13 +41,12 @@ class Stage:
     entrypoint: list[str] = field(default_factory=list)
     command: list[str] = field(default_factory=list)
 
-    def run(self, command: list[str], user: str | None = None, **more: str) -> subprocess.Popen[bytes]:
+    def run(self, command: list[str], *, quiet: bool = False, **more: str) -> subprocess.Popen[bytes]:
         """Starts a command inside."""
-        inside = ["chroot", f"--userspec={user or self.user}", str(self.root)]
-        inside += ["/usr/bin/env", "-i", f"--chdir={self.folder}"]
-        home = "/root" if (user or self.user) == "root" else f"/home/{self.user}"
-        given = {"HOME": home, **self.environment, **more}
-        return subprocess.Popen([*inside, *(f"{name}={value}" for name, value in given.items()), *command])
+        inside = ["chroot", f"--userspec={self.user}", str(self.root), "/usr/bin/env", "-i", f"--chdir={self.folder}"]
+        given = {"HOME": "/root" if self.user == "root" else f"/home/{self.user}", **self.environment, **more}
+        variables = [f"{name}={value}" for name, value in given.items()]
+        return subprocess.Popen([*inside, *variables, *command], stderr=subprocess.DEVNULL if quiet else None)
 
 
 def read(dockerfile: str) -> dict[str, Stage]:
@@ -176,7 +175,7 @@ def try_out(stage: Stage) -> None:
     began = time.monotonic()
     server = stage.run(stage.entrypoint + stage.command, HOPFIX_PORT=port, HOPFIX_API_KEY="replay")
     try:
-        while stage.run([*stage.health], HOPFIX_PORT=port).wait():
+        while stage.run(stage.health, quiet=True, HOPFIX_PORT=port).wait():
             if server.poll() is not None or time.monotonic() - began > 300:
                 sys.exit("the service did not become healthy")
             time.sleep(1)

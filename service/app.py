@@ -25,6 +25,7 @@ from service.routes import answer, chat, completions, health, models, patchscope
 from service.security import allow_pages, authorise
 from service.settings import Settings
 from service.state import State
+from service.tracing import Trace
 
 if TYPE_CHECKING:
     from correction.corrector import Corrector
@@ -91,6 +92,8 @@ def create_app(
         redoc_url=None,
     )
     app.state.hopfix = state
+    if state.tracing is not None:
+        app.add_middleware(Trace, tracing=state.tracing)
     app.add_middleware(Observe, metrics=state.metrics)
     allow_pages(app, settings.origins)
     app.add_exception_handler(HopfixError, _hopfix_error)

@@ -29,6 +29,7 @@ from service.readiness import renewed
 from service.schemas import AnswerObject, AnswerRequest
 from service.settings import Settings
 from service.shadow import Shadow
+from service.tracing import Tracing
 
 if TYPE_CHECKING:
     from correction.answers import Answer
@@ -48,6 +49,7 @@ class State:
         self.keys = Keys(settings)
         self.rates = Rates(self.keys.rate)
         self.metrics = Metrics()
+        self.tracing = None if settings.otlp_endpoint is None else Tracing(settings.otlp_endpoint)
         self.admission = Admission(settings.max_in_flight, settings.max_queued, settings.deadline_seconds)
         self.admission.on_wait = self.metrics.waited.observe
         self.admission.on_refused = lambda reason: self.metrics.refused.labels(reason).inc()
@@ -84,6 +86,8 @@ class State:
     async def close(self) -> None:
         """Ends what goes on in the background."""
         await self._shadow.close()
+        if self.tracing is not None:
+            await asyncio.to_thread(self.tracing.close)
 
     def corrector(self) -> Corrector:
         """The corrector; raises `NotReady`."""
@@ -129,6 +133,8 @@ class State:
             self.metrics.failures.labels(rule_for(error).code).inc()
             raise
         self.metrics.count(answer)
+        if self.tracing is not None:
+            self.tracing.add_stages(answer.timings_ms)
         if self.settings.log_questions:
             names = ("strategy", "corrected", "confidence", "answer")
             said = {name: getattr(answer, name) for name in names}
