@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat, takewhile
 from typing import Literal
 
@@ -57,6 +57,7 @@ class Token:
 class Piece:
     """What has come since the piece before it. The last one has a finish_reason; tokens come if logprobs were asked.
 
+    Among them is the end of sequence, without text: who reads likelihoods relies on max_tokens of them or an end.
     completion_tokens: generated so far, the one that stopped it left out.
     """
 
@@ -200,7 +201,14 @@ class _Writer:
             self._steps[-1] = begin, step, text + rest
         if (stop := self._stop()) is not None:
             return self._give(stop, "stop")
-        return self._give(len(self._held), "stop" if result.finish_reason == "stop" else "length")
+        last = self._give(len(self._held), "stop" if result.finish_reason == "stop" else "length")
+        if self._wanted.logprobs is None or result.stop_logprob is None:
+            return last
+        top = result.steps[-1] if result.steps else ()
+        ends = self._loaded.end_tokens
+        token = next((alternative.token for alternative in top if alternative.token in ends), min(ends))
+        end = _token(self._loaded, Step(token, result.stop_logprob, top), "")
+        return replace(last, tokens=(*last.tokens, end))
 
     def _stop(self) -> int | None:
         """Where the first stop string begins."""

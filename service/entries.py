@@ -4,15 +4,13 @@ takes lines. An entry is written as JSON once, by what answers it; here it is by
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.responses import Response
 
 from correction.errors import HopfixError
 from service.admission import while_connected
@@ -22,32 +20,12 @@ from service.openapi import LINES
 from service.places import Places
 from service.schemas import FailedAnswer, FailedPatchscope
 from service.state import State
+from service.streamed import Streamed
 
 Work = Callable[[], Awaitable[bytes]]
 Prepare = Callable[[Any], Work]  # from an entry to what answers it; raises `HopfixError` for one that is wrong
 Failed = Callable[[Any, dict[str, Any]], FailedAnswer | FailedPatchscope]  # what a list says in an entry's place
 log = logging.getLogger(__name__)
-
-
-class Lines(StreamingResponse):
-    """Lines as they come, and the places that are held for them. A reader who takes none for too long gets no more."""
-
-    def __init__(self, places: Places, lines: AsyncIterator[bytes], patience: float) -> None:
-        super().__init__(lines, media_type=LINES)
-        self.places = places
-        self.patience = patience
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_in_time(message: Message) -> None:
-            async with asyncio.timeout(self.patience):
-                await send(message)
-
-        with self.places:
-            async with aclosing(self.body_iterator):  # type: ignore[type-var]
-                try:
-                    await super().__call__(scope, receive, send_in_time)
-                except TimeoutError:
-                    log.info("request %s is given up: its reader takes nothing", scope["state"]["request_id"])
 
 
 async def respond(request: Request, state: State, prepare: Prepare, failed: Failed) -> Response:
@@ -69,14 +47,17 @@ async def respond(request: Request, state: State, prepare: Prepare, failed: Fail
     places = state.reserve(request, len(body))
     entries = _each(places, body, prepare, failed, request.state.request_id)
     if as_lines:
-        return Lines(places, (entry + b"\n" async for entry in entries), state.settings.deadline_seconds)
+        held = AsyncExitStack()
+        held.enter_context(places)
+        held.push_async_callback(entries.aclose)
+        return Streamed((entry + b"\n" async for entry in entries), held, state.settings.deadline_seconds, LINES)
     with places:
         return _json(b"[" + b",".join(await while_connected(request, _all(entries))) + b"]")
 
 
 async def _each(
     places: Places, body: list[Any], prepare: Prepare, failed: Failed, request_id: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Each entry's answer, or what stands in its place, in order. Whatever fails spoils no other."""
 
     def said(entry: Any, error: dict[str, Any]) -> bytes:

@@ -49,6 +49,15 @@ def one_or_list(one: type[BaseModel], failed: type[BaseModel]) -> dict[int | str
     return {200: {"model": either, "content": lines, "description": "One for one, a list for a list."}}
 
 
+def body_or_events(body: type[BaseModel], chunk: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """The responses of a route of OpenAI's, as JSON or as server-sent events."""
+    says = (
+        f"With `stream` each event's data is a {chunk.__name__}, or an error's body, which ends it; the last is [DONE]."
+    )
+    events = {"text/event-stream": {"schema": {"type": "string", "description": says}}}
+    return {200: {"model": body, "content": events, "description": "What was said."}}
+
+
 def document(app: FastAPI) -> dict[str, Any]:
     """The application's document."""
     made: dict[str, Any] = get_openapi(

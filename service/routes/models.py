@@ -1,37 +1,48 @@
-"""The models a client can name: NAME corrects, NAME:direct is the model as it is."""
+"""GET /v1/models: the names that requests may give as their model."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter
 
-from service.errors import NotFound
-from service.settings import Settings
+from service.openai.names import check_served, names
+from service.schemas.base import Response
 from service.state import Shared
 
 router = APIRouter()
-DIRECT = ":direct"
 _STARTED = int(time.time())
 
 
-def strategy_of(model: str, settings: Settings) -> Literal["deployed", "direct"]:
-    """The behaviour a model's name picks; raises `NotFound` for a name that is not served."""
-    names = _names(settings)
-    if model not in names:
-        raise NotFound(f"no such model: {model!r}", hint=f"choose {' or '.join(names)}", param="model")
-    return "direct" if model.endswith(DIRECT) else "deployed"
+class Model(Response):
+    """A model as OpenAI describes it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: Literal["hopfix"] = "hopfix"
+
+
+class Models(Response):
+    """All that are served."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 @router.get("/v1/models")
-async def models(state: Shared) -> dict[str, Any]:
-    """NAME first, then NAME:direct."""
-    entries = [
-        {"id": name, "object": "model", "created": _STARTED, "owned_by": "hopfix"} for name in _names(state.settings)
-    ]
-    return {"object": "list", "data": entries}
+async def models(state: Shared) -> Models:
+    """NAME, which corrects, first; then NAME:direct, the model as it is."""
+    return Models(data=[_model(name) for name in names(state.settings)])
 
 
-def _names(settings: Settings) -> tuple[str, str]:
-    return settings.model_name, settings.model_name + DIRECT
+@router.get("/v1/models/{model:path}")
+async def model(model: str, state: Shared) -> Model:
+    """One of them; its name may have slashes."""
+    check_served(model, state.settings)
+    return _model(model)
+
+
+def _model(name: str) -> Model:
+    return Model(id=name, created=_STARTED)

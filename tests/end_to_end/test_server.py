@@ -74,7 +74,7 @@ def test_openai_clients_get_the_same_answers(client: httpx.Client, replay: list[
     assert chat["choices"][0]["message"]["content"] == completion["choices"][0]["text"] == native["answer"]
     assert chat["hopfix"]["corrected"] == native["corrected"]
     direct = client.post("/v1/completions", json={"model": "demo:direct", "prompt": question}).json()
-    assert direct["hopfix"]["strategy"] == "direct"
+    assert direct["hopfix"] == {"corrected": False, "reason": "the model's name asks for it as it is"}
 
 
 def test_a_one_hop_question_is_answered_directly_and_says_so(client: httpx.Client) -> None:
