@@ -144,7 +144,7 @@ class Admission:
         )
 
     def _displaceable(self, newcomer: Line) -> Places | None:
-        """Who may give up a place for the newcomer: of the client that holds most, of those that do not run work in all.
+        """Who may give up a place for the newcomer: a request of the client that holds most and does not run in all.
 
         Where that is no more than the newcomer's own, a list of its own may have one to spare.
         """
