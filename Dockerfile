@@ -17,7 +17,8 @@ COPY --from=wheel /wheels /wheels
 RUN pip freeze > /wheels/there.txt \
  && pip install --no-cache-dir --constraint /wheels/there.txt "$(echo /wheels/*.whl)[otel]" \
  && rm -rf /wheels \
- && useradd --create-home hopfix
+ && useradd --create-home hopfix \
+ && install --directory --owner hopfix /home/hopfix/.cache
 USER hopfix
 WORKDIR /home/hopfix
 EXPOSE 8000
@@ -34,7 +35,8 @@ COPY --from=wheel /wheels /wheels
 RUN pip install --no-cache-dir --constraint /wheels/constraints.txt --index-url "$TORCH_INDEX" torch \
  && pip install --no-cache-dir --constraint /wheels/constraints.txt "$(echo /wheels/*.whl)[otel]" \
  && rm -rf /wheels \
- && useradd --create-home hopfix
+ && useradd --create-home hopfix \
+ && install --directory --owner hopfix /home/hopfix/.cache
 USER hopfix
 WORKDIR /home/hopfix
 EXPOSE 8000

@@ -11,7 +11,7 @@ import os
 from collections import Counter as Tally
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from prometheus_client import (
     CollectorRegistry,
@@ -27,6 +27,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 if TYPE_CHECKING:
     from correction.answers import Answer
     from correction.engines.base import Engine
+    from service.settings import Settings
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SHARED = "PROMETHEUS_MULTIPROC_DIR"  # the folder of the files; the library looks for it when it is imported
@@ -67,14 +68,11 @@ class Metrics:
         self.running = self._gauge("questions_running", "Questions that run")
         self.waiting = self._gauge("questions_waiting", "Questions that wait for their turn")
         self.ready = self._gauge("ready", "Processes that answer questions")
-        self.workers = self._gauge("workers", "Processes of the service")
-        self.build = Gauge(
-            "hopfix_build_info", "What runs", ("version", "model", "engine"),
-            registry=self.registry, multiprocess_mode="livemax",
-        )  # fmt: skip
+        self.workers = self._gauge("workers", "Processes that there should be", mode="livemax")
+        self.build = self._gauge("build_info", "What runs", "version", "model", "engine", mode="livemax")
         self._engine = _EngineNumbers(self)
         self._process = _ProcessNumbers(self)
-        self._followed: list[tuple[Gauge, Callable[[], float]]] = [(self.workers, lambda: 1)]
+        self._followed: list[tuple[Gauge, Callable[[], float]]] = []
         self.failures.labels("patch_not_applied")  # there from the start, for whoever watches it
 
     def count(self, answer: Answer) -> None:
@@ -103,10 +101,11 @@ class Metrics:
         """From now on the gauge is what this gives at each `refresh`."""
         self._followed.append((gauge, read))
 
-    def watch(self, engine: Callable[[], Engine | None], model: str, name: str) -> None:
-        """The engine's numbers from now on, once there is one."""
+    def watch(self, engine: Callable[[], Engine | None], settings: Settings) -> None:
+        """The engine's numbers from now on, once there is one, and what was asked for."""
         self._engine.watched = engine
-        self.build.labels(version("hopfix"), model, name).set(1)
+        self.workers.set(settings.workers)
+        self.build.labels(version("hopfix"), settings.model_name, settings.engine).set(1)
 
     def refresh(self) -> None:
         """Copies what others count."""
@@ -130,9 +129,9 @@ class Metrics:
     def _seconds(self, name: str, help: str, *labels: str) -> Histogram:
         return Histogram(f"hopfix_{name}", help, labels, registry=self.registry, buckets=SECONDS)
 
-    def _gauge(self, name: str, help: str, prefix: str = "hopfix_") -> Gauge:
-        """Summed over the processes that live."""
-        return Gauge(f"{prefix}{name}", help, registry=self.registry, multiprocess_mode="livesum")
+    def _gauge(self, name: str, help: str, *labels: str, mode: Literal["livesum", "livemax"] = "livesum") -> Gauge:
+        """Summed over the processes that live, where the mode does not say otherwise."""
+        return Gauge(f"hopfix_{name}", help, labels, registry=self.registry, multiprocess_mode=mode)
 
 
 class _EngineNumbers:
@@ -174,8 +173,12 @@ class _ProcessNumbers:
     def __init__(self, metrics: Metrics) -> None:
         self._collector = ProcessCollector(registry=None)
         self._cpu = Counter("process_cpu_seconds", "User and system CPU time", registry=metrics.registry)
-        self._memory = metrics._gauge("process_resident_memory_bytes", "Resident memory", prefix="")
-        self._files = metrics._gauge("process_open_fds", "Open file descriptors", prefix="")
+        self._memory = Gauge(
+            "process_resident_memory_bytes", "Resident memory", registry=metrics.registry, multiprocess_mode="livesum"
+        )
+        self._files = Gauge(
+            "process_open_fds", "Open file descriptors", registry=metrics.registry, multiprocess_mode="livesum"
+        )
         self._counted = 0.0
 
     def refresh(self) -> None:

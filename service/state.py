@@ -57,7 +57,7 @@ class State:
         self.metrics.follow(self.metrics.running, lambda: self.admission.running)
         self.metrics.follow(self.metrics.waiting, lambda: self.admission.waiting)
         self.metrics.follow(self.metrics.ready, lambda: self.ready)
-        self.metrics.watch(lambda: self.engine, settings.model_name, settings.engine)
+        self.metrics.watch(lambda: self.engine, settings)
         self.waiting_for: str | None = "the model is being loaded"
         self.draining = False
         self.loaded = ""

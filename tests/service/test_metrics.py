@@ -10,6 +10,7 @@ import pytest
 
 from correction.answers import Answer, Fallback, Usage
 from service.metrics import REASONS, Metrics
+from service.settings import Settings
 
 STRATEGIES = "".join(
     path.read_text(encoding="utf-8")
@@ -63,11 +64,12 @@ def test_an_answers_stages_tokens_and_passes() -> None:
 def test_what_the_engine_counts_is_copied_once() -> None:
     metrics = Metrics()
     engine = SimpleNamespace(trouble=None, restarts=1, standins=Counter(slow=2), batches=Counter({64: 3}))
-    metrics.watch(lambda: engine, "demo", "hf")  # type: ignore[arg-type,return-value]
+    metrics.watch(lambda: engine, Settings.read(workers=3))  # type: ignore[arg-type,return-value]
     metrics.refresh()
     engine.restarts, engine.batches[1] = 2, 1
     text = text_of(metrics)
     for line in (
+        "hopfix_workers 3.0",
         "hopfix_engine_restarts_total 2.0",
         'hopfix_standins_total{reason="slow"} 2.0',
         'hopfix_batch_rows_bucket{le="1.0"} 1.0',
