@@ -17,7 +17,8 @@ MOST_LOGPROBS = 20
 
 Token = Annotated[int, Field(ge=0, lt=1 << 31)]
 Tokens = Annotated[list[Token], Field(min_length=1)]
-Prompts = Annotated[list[str | Tokens], Field(min_length=1)]
+Long = Annotated[str, Field(max_length=1 << 30)]  # the body is limited; a limit here has half surrogate pairs found
+Prompts = Annotated[list[Long | Tokens], Field(min_length=1)]
 Stop = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]
 
@@ -141,7 +142,7 @@ class CompletionRequest(Asked):
 
     usual_tokens = 16
 
-    prompt: Annotated[str | Tokens | Prompts, Field(union_mode="left_to_right")]
+    prompt: Annotated[Long | Tokens | Prompts, Field(union_mode="left_to_right")]
     echo: bool | None = None
     best_of: int | None = None
     logprobs: Annotated[int, Field(ge=0, le=MOST_LOGPROBS)] | None = None
@@ -179,14 +180,14 @@ class TextPart(Request):
     """A part of a message."""
 
     type: Literal["text"]
-    text: str
+    text: Long
 
 
 class Message(Request):
     """A message of a chat; developer is another word for system."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(min_length=1)] | None = None
+    content: Long | Annotated[list[TextPart], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
