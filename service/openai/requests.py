@@ -17,7 +17,7 @@ MOST_LOGPROBS = 20
 
 Token = Annotated[int, Field(ge=0, lt=1 << 31)]
 Tokens = Annotated[list[Token], Field(min_length=1)]
-Long = Annotated[str, Field(max_length=1 << 30)]  # the body is limited; a limit here has half surrogate pairs found
+Long = Annotated[str, Field(min_length=0)]  # a condition, so that pydantic looks for half surrogate pairs
 Prompts = Annotated[list[Long | Tokens], Field(min_length=1)]
 Stop = Annotated[str, Field(max_length=1024)]
 Count = Annotated[int, Field(ge=1, lt=1 << 31)]

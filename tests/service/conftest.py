@@ -16,6 +16,7 @@ from correction.corrector import Corrector
 from correction.engines import HFEngine
 from correction.errors import EngineUnavailable, HopfixError, PatchNotApplied, PromptTooLong
 from correction.models import LoadedModel, demo_profile_folder
+from correction.passes import Heard, Pass, PassResult, Step
 from correction.profile import Choice, Profile, Replay
 from correction.questions import Question
 from service.app import create_app
@@ -25,15 +26,26 @@ Connect = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 class StandIn:
-    """Debug stand-in: answers 'answer to QUESTION' at once, and fails or waits where the question says so."""
+    """Debug stand-in: answers 'answer to QUESTION' at once, and fails or waits where the question says so.
+
+    What is passed on to its model, whose tokens are characters, is completed by 'direct to PROMPT'.
+    """
 
     def __init__(self) -> None:
         self.choice = Choice(6, 0, "vocabulary")
         self.used = SimpleNamespace(choice=self.choice, patched=Choice(3, 1, "identity"))
         self.profile: SimpleNamespace | None = None
-        self.engine = SimpleNamespace(name="stand-in", trouble=None, down=False, restarts=0, standins={})
+        self.engine = SimpleNamespace(
+            name="stand-in", trouble=None, down=False, restarts=0, standins={}, context=4096, run=self.run
+        )
+        self.prompts = SimpleNamespace(
+            encode_raw=lambda text: tuple(map(ord, text)),
+            encode_chat=lambda messages: tuple(map(ord, messages[-1]["content"])),
+        )
         self.loaded = SimpleNamespace(
             parts=SimpleNamespace(depth=6),
+            end_tokens=frozenset({0}),
+            text=lambda tokens: "".join(map(chr, tokens)),
             tokenizer=lambda text, add_special_tokens: {"input_ids": text.split()},
             decode=" ".join,
         )
@@ -81,6 +93,28 @@ class StandIn:
             confidence=0.8,
             usage=Usage(7, 2, 2),
             timings_ms={"total": 1.0},
+        )
+
+    async def run(self, request: Pass, heard: Heard = lambda step: None) -> PassResult:
+        text = f"direct to {self.loaded.text(request.prompt)}"
+        steps = [Step(ord(character), 0.0, ()) for character in text[: request.sampling.max_tokens]]
+        for step in steps:
+            heard(step)
+        tokens, whole = tuple(step.token for step in steps), len(steps) == len(text)
+        reason, stopped = ("stop", 0.0) if whole else ("length", None)
+        prompt = tuple(Step(token, 0.0, ()) for token in request.prompt[1:])
+        return PassResult(
+            tokens,
+            text,
+            (0.0,) * len(tokens),
+            stopped,
+            (),
+            (),
+            0,
+            len(request.prompt),
+            reason,
+            "stand-in",
+            prompt=prompt,
         )
 
     async def answer_all(self, questions: list[Question]) -> list[Answer | HopfixError]:

@@ -15,6 +15,8 @@ from service.settings import Settings
 pytestmark = pytest.mark.anyio
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 QUESTION = {"question": "Who runs the company that makes the Walkman?"}
+PROMPT = {"model": "demo", "prompt": "The currency of Japan is"}
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": QUESTION["question"]}]}
 SCOPE = {
     "source": {"prompt": "The country where Kruger National Park is located is", "layer": 6},
     "target": {"prompt": "The currency of x is", "layer": 0, "position": "x"},
@@ -61,6 +63,13 @@ def test_every_route_is_in_it_with_every_response_described(made: dict[str, Any]
         ("POST", "/v1/patchscope", [SCOPE, {}], 200),
         ("POST", "/v1/patchscope", {**SCOPE, "mapping": "magic"}, 400),
         ("POST", "/v1/tokenize", {"text": "a"}, 200),
+        ("POST", "/v1/completions", {**PROMPT, "echo": True, "logprobs": 2}, 200),
+        ("POST", "/v1/completions", {**PROMPT, "prompt": [QUESTION["question"], "P"], "n": 2}, 200),
+        ("POST", "/v1/completions", {**PROMPT, "suffix": "S"}, 400),
+        ("POST", "/v1/chat/completions", {**CHAT, "logprobs": True, "top_logprobs": 2}, 200),
+        ("POST", "/v1/chat/completions", CHAT, 200),
+        ("POST", "/v1/chat/completions", {**CHAT, "model": "other"}, 404),
+        ("GET", "/v1/models/demo", None, 200),
         ("GET", "/v1/profile", None, 200),
         ("GET", "/v1/models", None, 200),
         ("GET", "/health", None, 200),
@@ -75,7 +84,10 @@ async def test_answers_are_as_it_says(
     async with connect_demo() as client:
         response = await client.request(method, path, json=body)
     assert response.status_code == status, response.text
-    described = made["paths"][path][method.lower()]["responses"][str(status)]["content"]["application/json"]["schema"]
+    pattern = "/v1/models/{model}" if path.startswith("/v1/models/") else path
+    described = made["paths"][pattern][method.lower()]["responses"][str(status)]["content"]["application/json"][
+        "schema"
+    ]
     Draft202012Validator({**described, "components": made["components"]}).validate(response.json())
 
 
