@@ -37,8 +37,6 @@ log = logging.getLogger(__name__)
 
 def supervise(settings: Settings, listening: socket.socket) -> None:
     """Serves by `settings.workers` processes until SIGTERM or Ctrl-C; raises `SystemExit` if the first cannot start."""
-    # Threads of each that wait for the cores of the others cost more than they bring.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(os.sched_getaffinity(0)) // settings.workers)))
     with _shared_numbers():
         Supervisor(settings, listening).run()
 
