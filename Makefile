@@ -6,11 +6,15 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm vllm peers nginx benchmarks benchmarks-vllm benchmarks-serve soak check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-vllm up vllm peers nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak check audit format facts model profile tables proof openapi wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
 	$(BIN)/hopfix eval
+
+# A running, watched service: hopfix, and Prometheus where it is installed, until Ctrl-C.
+up: $(VENV)/.installed
+	@BIN=$(BIN) deploy/up
 
 test: test-core test-peers test-vllm
 
@@ -39,6 +43,17 @@ nginx:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends nginx >/dev/null; \
 	else echo "nginx is not installed and this is not root with apt-get: the test of replicas will be skipped"; fi
+
+# For the test of monitoring, and for make up. As with nginx; Debian would start its own at once.
+prometheus:
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus >/dev/null; \
+	else echo "prometheus is not installed and this is not root with apt-get: the test of monitoring will be skipped"; fi
+
+# The Dockerfile's steps in a bare Debian, as root: make replay REPLAY="--build-arg TORCH_INDEX=URL --env PIP_INDEX_URL"
+replay:
+	$(PYTHON) deploy/replay.py $(REPLAY)
 
 check: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

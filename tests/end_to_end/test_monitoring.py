@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +53,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, server: Any) -> Iterato
 
 
 def result(prometheus: httpx.Client, expression: str) -> list[Any]:
-    answer = prometheus.get("/query", params={"query": expression}).json()
-    assert answer["status"] == "success", (expression, answer)
-    found: list[Any] = answer["data"]["result"]
+    found: list[Any] = (
+        prometheus.get("/query", params={"query": expression}).raise_for_status().json()["data"]["result"]
+    )
     return found
 
 
@@ -63,7 +65,7 @@ def wait_for(prometheus: httpx.Client, expression: str) -> list[Any]:
         try:
             if found := result(prometheus, expression):
                 return found
-        except httpx.TransportError:  # it has not started yet
+        except httpx.HTTPError:  # it has not started yet
             pass
         assert time.monotonic() < deadline, expression
         time.sleep(0.2)
@@ -94,6 +96,24 @@ def test_every_panel_has_what_the_service_says(prometheus: httpx.Client, client:
                 assert found, f"{panel['title']} is empty: {expression}"
                 drawn += 1
     assert drawn > 15
+
+
+def test_one_command_starts_both_and_ends_both(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = {"HOPFIX_PORT": str(one.getsockname()[1]), "PROMETHEUS_PORT": str(other.getsockname()[1])}
+    settings = {**os.environ, **ports, "BIN": str(Path(sys.executable).parent), "FOLDER": str(tmp_path / "monitoring")}
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([DEPLOY / "up"], env=settings, stdout=log, stderr=log)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports['PROMETHEUS_PORT']}/api/v1", timeout=60) as client:
+            wait_for(client, "hopfix_ready == 1")
+    finally:
+        process.terminate()
+        process.wait(60)
+    assert "Ctrl-C ends all of it" in (tmp_path / "log").read_text()
+    for port in ports.values():
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.1:{port}")
 
 
 def test_nothing_is_wrong_with_a_service_that_does_what_it_should(prometheus: httpx.Client) -> None:
