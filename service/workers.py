@@ -30,6 +30,7 @@ TICK = 0.1  # seconds between looks at the workers
 STEADY = 10.0  # seconds that a worker must have been ready for to be replaced at once
 LONGEST_PAUSE = 30.0  # seconds before another try, in the end
 GRACE = 10.0  # seconds beyond the deadline that a worker has for its end
+SHARED = "PROMETHEUS_MULTIPROC_DIR"  # `service.metrics` has it too, but looks for it when it is imported
 READY, RELOADED = b"ready", b"reloaded"
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would share what libraries have begun
 log = logging.getLogger(__name__)
@@ -173,6 +174,7 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
+    shutil.rmtree(os.environ[SHARED], ignore_errors=True)  # if it was killed, nobody else does
     os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -181,7 +183,7 @@ def _shared_numbers() -> Iterator[None]:
     """The folder in which workers keep their numbers, where there is one in memory: a full disk would kill them."""
     memory = Path("/dev/shm")  # noqa: S108  # with a name of its own in it
     folder = tempfile.mkdtemp(prefix="hopfix-", dir=memory if os.access(memory, os.W_OK) else None)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    os.environ[SHARED] = folder
     try:
         yield
     finally:

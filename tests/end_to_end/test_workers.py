@@ -119,8 +119,12 @@ def test_no_worker_outlives_its_supervisor(start_server: Any) -> None:
     server.wait_until_ready()
     wait_for(lambda: len(workers_of(server)) == 2)
     workers = workers_of(server)
+    environment = Path(f"/proc/{min(workers)}/environ").read_text()
+    (numbers,) = re.findall(r"PROMETHEUS_MULTIPROC_DIR=([^\0]+)", environment)
+    assert list(Path(numbers).iterdir())
     server.stop(signal.SIGKILL)
     wait_for(lambda: not [worker for worker in workers if Path(f"/proc/{worker}").exists()])
+    assert not Path(numbers).exists()
 
 
 def test_a_model_that_is_not_there_ends_all(run_hopfix: Any) -> None:
