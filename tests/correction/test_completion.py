@@ -184,6 +184,17 @@ def test_special_tokens_are_tokens_without_text(demo: LoadedModel) -> None:
     assert piece.text == "The capital of France is"
 
 
+@pytest.mark.parametrize("echo", [False, True])
+def test_the_end_of_sequence_is_the_last_token_and_has_no_text(demo: LoadedModel, echo: bool) -> None:
+    ids = prompt(demo, "The capital of France is Paris")
+    (piece,) = completed(demo, Wanted(ids, 1, logprobs=2, echo=echo))
+    end = piece.tokens[-1]
+    assert (piece.finish_reason, piece.completion_tokens) == ("stop", 0)
+    assert len(piece.tokens) == (len(ids) if echo else 0) + 1
+    assert (end.token, end.text, len(end.top)) == (demo.tokenizer.eos_token_id, "", 2)
+    assert end.logprob == end.top[0][1]
+
+
 def test_alternatives_are_written_as_the_token_would_be(demo: LoadedModel) -> None:
     (piece,) = completed(demo, Wanted(prompt(demo, "The capital of France is"), 1, logprobs=5))
     (token,) = piece.tokens

@@ -32,7 +32,7 @@ def test_the_python_snippets_run(server: Any, snippet: str, prints: str) -> None
 
 
 def test_the_bodies_for_curl_are_answered(client: httpx.Client) -> None:
-    assert [path for path, _ in CURL] == ["/v1/answer", "/v1/patchscope"]
+    assert [path for path, _ in CURL] == ["/v1/answer", "/v1/patchscope", "/v1/chat/completions"]
     for path, body in CURL:
         assert client.post(path, json=json.loads(body)).status_code == 200
 
