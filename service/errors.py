@@ -28,19 +28,20 @@ class InvalidFields(HopfixError):
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"] if not _TAG.fullmatch(str(part))) or None
         name = param or "the request"
+        fields = f"the fields are {', '.join(known)}" if len(first["loc"]) < 2 else ""  # those of a part are others
         match first["type"]:
             case "extra_forbidden":
-                return cls(f"unknown field {name!r}", hint=f"the fields are {', '.join(known)}", param=param)
+                return cls(f"unknown field {name!r}", hint=fields, param=param)
             case "missing":
                 return cls(f"{name} is missing", hint=f"add the field {name!r}", param=param)
             case "model_type" | "model_attributes_type" | "dict_type":
-                return cls("the request is not an object", hint=f"send an object with {', '.join(known)}", param=param)
+                return cls(f"{name} is not an object", hint=fields, param=param)
             case "value_error":
                 return cls(f"{name}: {first['msg'].removeprefix('Value error, ')}", param=param)
             case "string_unicode":
                 return cls(f"{name} holds half a surrogate pair", hint="send valid Unicode", param=param)
             case "invalid_key":
-                return cls("a field's name is not valid Unicode", hint=f"the fields are {', '.join(known)}")
+                return cls("a field's name is not valid Unicode", hint=fields)
             case _:
                 return cls(f"{name}: {first['msg'][:1].lower()}{first['msg'][1:]}", param=param)
 

@@ -24,7 +24,8 @@ from service.state import State
 from service.streamed import Streamed
 
 EVENTS = "text/event-stream"
-_LONG = 8192  # bytes of a request; tokenizing more would hold up the others
+_LONG = 8192  # characters or tokens of a request; reading more would hold up the others
+_MANY = 64  # tokens with their alternatives, of a part of a stream; writing more would, too
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +42,10 @@ async def respond(
         places = held.enter_context(state.reserve(request, most))
         said = await held.enter_async_context(aclosing(_said(speaker, asked, sources, places, size)))
         if not asked.stream:
-            return _json(form.body(await while_connected(request, _all(said))))
+            whole = await while_connected(request, _all(said))
+            if asked.alternatives is None:
+                return _json(form, whole)
+            return await asyncio.to_thread(_json, form, whole)
         first = await while_connected(request, anext(said))  # until now a failure has a status of its own
         events = _events(first, said, form, asked, request.state.request_id)
         return Streamed(events, held.pop_all(), state.settings.deadline_seconds, EVENTS)
@@ -68,7 +72,8 @@ async def _events(
     said: Said | None = first
     try:
         while said is not None:
-            yield b"".join(map(_event, form.chunks(said)))
+            many = len(said.piece.tokens) > _MANY
+            yield await asyncio.to_thread(_part, form, said) if many else _part(form, said)
             if said.evidence is not None:
                 lasts.append(said)
             said = await anext(rest, None)
@@ -83,6 +88,10 @@ async def _events(
         yield b"data: [DONE]\n\n"
 
 
+def _part(form: Form, said: Said) -> bytes:
+    return b"".join(map(_event, form.chunks(said)))
+
+
 def _event(data: BaseModel | dict[str, object]) -> bytes:
     # In ASCII: some clients take every line break of Unicode for the end of a line.
     if isinstance(data, BaseModel):
@@ -92,5 +101,5 @@ def _event(data: BaseModel | dict[str, object]) -> bytes:
     return f"data: {text}\n\n".encode()
 
 
-def _json(body: BaseModel) -> Response:
-    return Response(body.model_dump_json().encode(), media_type="application/json")
+def _json(form: Form, said: list[Said]) -> Response:
+    return Response(form.body(said).model_dump_json().encode(), media_type="application/json")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from correction.errors import InvalidInput
 from service.openai.plan import two_hops
-from service.openai.requests import ChatRequest, CompletionRequest
+from service.openai.requests import Asked, ChatRequest, CompletionRequest
 
 QUESTION = "Who runs the company that makes the Walkman?"
 
@@ -53,7 +54,14 @@ def test_anything_else_is_no_prompt(prompt: object) -> None:
         {"user": "u", "metadata": {"a": 1}, "store": True, "service_tier": "auto", "parallel_tool_calls": True},
         {"tools": [], "tool_choice": "none", "functions": None, "logit_bias": {}, "suffix": ""},
         {"presence_penalty": 0, "frequency_penalty": 0.0, "response_format": {"type": "text"}, "modalities": ["text"]},
-        {"n": 2, "stop": ["a", "b", "c", "d"], "temperature": 0.7, "top_p": 1, "seed": -5, "max_tokens": 3},
+        {
+            "n": 2,
+            "stop": ["\nclass", "\ndef", "\n#", "\nif", "</s>"],
+            "temperature": 1,
+            "top_p": 1,
+            "seed": -5,
+            "max_tokens": 3,
+        },
         {"n": None, "stop": None, "temperature": None, "top_p": None, "seed": None, "stream": None},
         {"stream": True, "stream_options": {"include_usage": True}},
     ],
@@ -85,7 +93,7 @@ def test_what_both_endpoints_take(fields: dict[str, Any]) -> None:
         ({"n": 0}, "n"),
         ({"n": 129}, "n"),
         ({"seed": 1 << 63}, "seed"),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": ["a"] * 17}, "stop"),
         ({"max_tokens": -1}, "max_tokens"),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
@@ -115,6 +123,29 @@ def test_what_a_completion_does_not_take(fields: dict[str, Any], param: str) -> 
     with pytest.raises(InvalidInput) as error:
         completion(**fields)
     assert error.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (CompletionRequest, {"prompt": [True] * 1000}),
+        (CompletionRequest, {"prompt": [[True] * 1000]}),
+        (ChatRequest, {"messages": [1] * 1000}),
+        (ChatRequest, {"messages": [{"role": "user", "content": [{}] * 1000}]}),
+    ],
+)
+def test_a_list_is_judged_up_to_its_first_fault(kind: type[Asked], fields: dict[str, Any]) -> None:
+    """A body has room for 200,000 faults, and telling them all would hold up the others for seconds."""
+    with pytest.raises(ValidationError) as error:
+        kind.model_validate({"model": "m", **fields})
+    assert error.value.error_count() < 5
+
+
+def test_a_part_that_is_wrong_is_named_and_not_told_the_requests_fields() -> None:
+    with pytest.raises(InvalidInput, match=r"^messages\.0 is not an object$"):
+        ChatRequest.parse({"model": "m", "messages": ["hello"]})
+    with pytest.raises(InvalidInput, match=r"^unknown field 'messages\.0\.colour'$"):
+        chat({"role": "user", "content": "P", "colour": "red"})
 
 
 def test_best_of_may_be_what_n_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from correction.models import demo_folder
+from service.openai.completions import CompletionForm
 
 pytestmark = pytest.mark.anyio
 TEXTS = [
@@ -121,3 +123,22 @@ async def test_a_stop_string_cuts_tokens_and_text_alike(connect_demo) -> None:
         [choice] = await choices(client, prompt="The currency of Japan is", logprobs=1, stop="n")
     assert choice["text"] == " ye"
     assert "".join(choice["logprobs"]["tokens"]) == " ye"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_many_logprobs_are_not_written_by_the_event_loop(
+    connect_demo, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    writers = set()
+    choices_of = CompletionForm._choices
+
+    def seen(form: CompletionForm, said: Any) -> Any:
+        writers.add(threading.current_thread())
+        return choices_of(form, said)
+
+    monkeypatch.setattr(CompletionForm, "_choices", seen)
+    body = {"model": "demo", "prompt": [[7] * 100] * 2, "echo": True, "logprobs": 20, "max_tokens": 1, "stream": stream}
+    async with connect_demo() as client:
+        assert (await client.post("/v1/completions", json=body)).status_code == 200
+    assert writers
+    assert threading.current_thread() not in writers
