@@ -37,6 +37,14 @@ def configure(form: Literal["text", "json"]) -> None:
     logging.captureWarnings(True)
 
 
+def adopt(*libraries: str) -> None:
+    """From now on lines of these libraries, which write them in a form of their own, are like ours."""
+    for name in libraries:
+        library = logging.getLogger(name)
+        library.handlers.clear()
+        library.propagate = True
+
+
 class JSONLine(logging.Formatter):
     """An object a record: time, level, logger, message, pid, the request's id, what was given as `extra`, exception."""
 

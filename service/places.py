@@ -1,11 +1,10 @@
-"""Places that one request holds, and how its work goes through them: one piece, a list, or a stream."""
+"""Places that one request holds, and how its work goes through them: one piece or a list."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from correction.errors import HopfixError
@@ -80,25 +79,6 @@ class Places:
             for task in window:
                 task.cancel()
             await asyncio.gather(*window, return_exceptions=True)
-
-    async def stream(self, source: Callable[[], AsyncGenerator[T]]) -> AsyncGenerator[T]:
-        """What the source gives, as it comes. A reader's slowness does not lengthen its turn: it runs ahead."""
-        items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
-
-        async def pump() -> None:
-            async with aclosing(source()) as given:
-                async for item in given:
-                    items.put_nowait((item,))
-
-        task = asyncio.create_task(self.run(pump))
-        task.add_done_callback(lambda _: items.put_nowait(None))
-        try:
-            while (item := await items.get()) is not None:
-                yield item[0]
-            await task
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     def grow(self, more: int) -> None:
         """So many more places."""

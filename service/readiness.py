@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from correction.errors import HopfixError
 from correction.questions import Question
+from service import logs
 from service.errors import ProfileRefused
 from service.settings import Settings
 
@@ -36,6 +37,7 @@ async def load(settings: Settings) -> Corrector:
         vllm_args=settings.vllm_args,
         vllm_deadline=settings.vllm_deadline_seconds,
     )
+    logs.adopt("transformers", "vllm")
     return corrector
 
 

@@ -38,7 +38,8 @@ class Tracing:
 
     def add_stages(self, milliseconds: Mapping[str, float]) -> None:
         """Of an answer that is just done. Durations are measured; when each began is worked out from their order."""
-        begin = time.time_ns() - int(1e6 * milliseconds.get("total", 0.0))
+        total = milliseconds.get("total") or sum(milliseconds.values())  # one that was not computed has no total
+        begin = time.time_ns() - int(1e6 * total)
         for stage, duration in milliseconds.items():
             if stage != "total":
                 end = begin + int(1e6 * duration)

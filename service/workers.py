@@ -58,7 +58,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         signal.signal(signal.SIGHUP, lambda *_: self._reload())
-        self._workers[0] = Worker(self._settings, self._listening, at_once=True)
+        self._start(0, at_once=True)
         while self._workers or not self._stopping:
             time.sleep(TICK)
             for slot, worker in list(self._workers.items()):
@@ -98,7 +98,12 @@ class Supervisor:
         for slot, when in list(self._starts.items()):
             if time.monotonic() >= when:
                 del self._starts[slot]
-                self._workers[slot] = Worker(self._settings, self._listening, at_once=False)
+                self._start(slot, at_once=False)
+
+    def _start(self, slot: int, *, at_once: bool) -> None:
+        worker = self._workers[slot] = Worker(self._settings, self._listening, at_once=at_once)
+        if self._stopping:  # since it was begun to be started
+            worker.process.terminate()
 
     def _reload(self, but: Worker | None = None) -> None:
         for worker in self._workers.values():

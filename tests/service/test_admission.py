@@ -321,44 +321,12 @@ async def test_a_list_is_never_further_ahead_of_its_reader_than_it_has_places(wo
     assert (admission.running, admission.taken) == (0, 0)
 
 
-async def test_a_stream_runs_ahead_of_its_reader_and_ends_its_turn_without_it() -> None:
-    admission = Admission(1, 0, 10)
-
-    async def source() -> object:
-        for n in range(3):
-            yield n
-
-    with admission.reserve("a") as places:
-        stream = places.stream(source)  # type: ignore[arg-type]
-        assert await anext(stream) == 0
-        await settle()
-        assert admission.running == 0
-        assert [item async for item in stream] == [1, 2]
-
-
-async def test_a_stream_that_is_left_ends_its_source() -> None:
-    closed = asyncio.Event()
-
-    async def source() -> object:
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            closed.set()
-
-    with Admission(1, 0, 10).reserve("a") as places:
-        stream = places.stream(source)  # type: ignore[arg-type]
-        assert await anext(stream) == 1
-        await stream.aclose()
-    assert closed.is_set()
-
-
 # All together
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_places_and_turns_never_leak(seed: int) -> None:
-    """Singles, lists and streams of several clients, cancelled, late, failing and displaced at random."""
+    """Singles and lists of several clients, cancelled, late, failing and displaced at random."""
     chance = random.Random(seed)
     admission = Admission(chance.randint(1, 4), chance.randint(0, 4), 0.05)
 

@@ -49,6 +49,16 @@ def test_nothing_passes_for_another_line(form: type[logging.Formatter]) -> None:
     assert line.isprintable()
 
 
+def test_lines_of_libraries_are_like_ours(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger("library")
+    library.addHandler(handler := logging.NullHandler())
+    library.propagate = False
+    logs.adopt("library")
+    library.warning("too long")
+    assert handler not in library.handlers
+    assert caplog.messages == ["too long"]
+
+
 def test_an_exception_is_a_field_or_stands_in_lines_of_its_own() -> None:
     assert "RuntimeError: a\nERROR forged" in json.loads(JSONLine().format(record("failed", failed=True)))["exception"]
     first, *rest = TextLine().format(record("failed", failed=True)).splitlines()

@@ -95,6 +95,17 @@ async def test_an_answers_stages_are_inside_its_request_and_that_in_the_clients_
     assert hop2.end_time_unix_nano < request.end_time_unix_nano
 
 
+@pytest.mark.anyio
+async def test_what_was_not_computed_again_is_inside_its_request_too(connect, collector: Collector) -> None:
+    async with connect(otlp_endpoint=collector.url, cache_answers=1) as client:
+        for _ in range(2):
+            assert (await client.post("/v1/answer", json={"question": "A"})).status_code == 200
+    request, cached = collector.spans["POST /v1/answer"], collector.spans["cached"]
+    assert cached.parent_span_id == request.span_id
+    assert request.start_time_unix_nano < cached.start_time_unix_nano
+    assert cached.end_time_unix_nano < request.end_time_unix_nano
+
+
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(HopfixError, match=r"pip install 'hopfix\[otel\]'"):
