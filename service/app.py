@@ -90,6 +90,7 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # both pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # a path with one more is another; behind a proxy the redirect would be to plain HTTP
     )
     app.state.hopfix = state
     if state.tracing is not None:

@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 class Streamed(StreamingResponse):
     """What is held is given back when the response ends, however it ends. A reader who takes nothing for `patience`
-    seconds gets no more.
+    seconds gets no more. A proxy is asked not to collect the parts before it passes them on.
     """
 
     def __init__(self, parts: AsyncIterable[bytes], held: AsyncExitStack, patience: float, media_type: str) -> None:
-        super().__init__(parts, media_type=media_type)
+        super().__init__(parts, headers={"X-Accel-Buffering": "no"}, media_type=media_type)
         self.held = held
         self.patience = patience
 

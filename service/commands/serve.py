@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import socket
 import sys
 from typing import Annotated, Any, get_args, get_origin
@@ -21,6 +22,7 @@ from service.workers import supervise
 log = logging.getLogger(__name__)
 
 READER_MILLISECONDS = 60_000
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
 def command(**flags: Any) -> None:
@@ -28,7 +30,7 @@ def command(**flags: Any) -> None:
     settings = Settings.read(**flags)
     with listen(settings.host, settings.port) as listening:
         logs.configure(settings.log_format)
-        log.info("settings: %s", ", ".join(f"{name}={value}" for name, value in settings))
+        log.info("settings: %s", ", ".join(f"{name}={_masked(value)}" for name, value in settings))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         log.info("listening on http://%s:%d", address, listening.getsockname()[1])
         if settings.engine == "hf" or settings.workers > 1:
@@ -39,6 +41,11 @@ def command(**flags: Any) -> None:
             from service.process import run
 
             run(settings, listening)
+
+
+def _masked(value: object) -> str:
+    """As it may stand in a log: a URL may have a password in it."""
+    return _CREDENTIALS.sub("***@", str(value))
 
 
 def _option(name: str, setting: FieldInfo) -> inspect.Parameter:

@@ -84,8 +84,9 @@ def test_a_response_says_nothing_of_what_runs(start_server: Any, keys: Path) -> 
 
 def test_settings_are_printed_without_their_secrets(start_server: Any, keys: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("HOPFIX_API_KEY", "hush-hush")
-    log = start_server("--api-keys", str(keys)).log.read_text()
+    log = start_server("--api-keys", str(keys), "--vllm-url", "http://me:hush-hush@localhost:9").log.read_text()
     assert "api_key=**********" in log
+    assert "vllm_url=http://***@localhost:9" in log
     assert "hush-hush" not in log
 
 

@@ -187,7 +187,9 @@ async def test_a_key_is_asked_for_where_one_is_set(connect) -> None:
 async def test_unknown_paths_and_methods(connect) -> None:
     async with connect() as client:
         path = await client.post("/v1/anwser", json={})
+        slash = await client.post("/v1/answer/", json={})
         method = await client.get("/v1/answer")
     assert (path.status_code, error(path)["code"]) == (404, "not_found")
+    assert (slash.status_code, error(slash)["code"]) == (404, "not_found")
     assert (method.status_code, error(method)["code"]) == (405, "method_not_allowed")
     assert method.headers["Allow"] == "POST"

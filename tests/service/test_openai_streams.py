@@ -39,6 +39,7 @@ async def streamed(client: httpx.AsyncClient, path: str, **body: Any) -> list[di
     response = await client.post(path, json={"model": "demo", "stream": True, **body})
     assert response.status_code == 200, response.text
     assert response.headers["content-type"].startswith("text/event-stream")
+    assert response.headers["X-Accel-Buffering"] == "no"  # else nginx would keep it until its end
     chunks = events(response.text)
     for chunk in chunks:
         (ChatChunk if "chat" in path else CompletionChunk).model_validate_json(json.dumps(chunk), strict=True)
