@@ -77,7 +77,8 @@ def plan(asked: Asked, sources: list[Source], corrector: Corrector, settings: Se
         # A greedy answer is the same each time, and one job gives it to all.
         for part in [choices] if asked.greedy else [(choice,) for choice in choices]:
             wanted = _wanted(asked, tokens, part[0] - choices[0], corrector.engine.context, settings)
-            jobs.append(Passage(prompt, part, wanted, SHADOWED if question else reason, question))
+            shadow = question if part[0] == choices[0] else None  # one question, however many answers are drawn
+            jobs.append(Passage(prompt, part, wanted, SHADOWED if question else reason, shadow))
     return jobs
 
 

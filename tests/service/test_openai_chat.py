@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -126,6 +127,16 @@ async def test_shadow_mode_serves_the_model_as_it_is(connect_demo, caplog) -> No
     assert body["hopfix"] == {"corrected": False, "reason": "the service runs in shadow mode"}
     [record] = [record for record in caplog.records if record.name == "service.shadow"]
     assert (record.agrees, record.corrected) == (False, True)
+
+
+async def test_in_shadow_mode_a_question_counts_once_however_many_answers_are_drawn(connect_demo, caplog) -> None:
+    caplog.set_level("INFO", "service.shadow")
+    async with connect_demo(shadow=True) as client:
+        body = await ask(client, chat(QUESTION, "demo", n=3, temperature=1, max_tokens=5))
+        tasks = client._transport.app.state.hopfix._shadow._tasks  # type: ignore[attr-defined]
+        await asyncio.gather(*tasks)
+    assert len(body["choices"]) == 3
+    assert len([record for record in caplog.records if record.name == "service.shadow"]) == 1
 
 
 @pytest.mark.parametrize(
