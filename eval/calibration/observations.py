@@ -5,7 +5,6 @@ A way is a strategy with one setting, and no threshold turns away from it; `eval
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from correction.answers import Answer
 from correction.confidence import Signs
 from correction.corrector import Corrector
-from correction.errors import HopfixError, InvalidInput
+from correction.errors import HopfixError
 from correction.profile import Choice, Thresholds
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
@@ -69,10 +68,6 @@ def _said(corrector: Corrector, answer: Answer | HopfixError, question: GoldQues
     if isinstance(answer, HopfixError):
         return Said("", False, Signs("direct", 0.0), 0, 0)
     signs = answer.signs or Signs("direct", answer.confidence or 0.0)
-    if not math.isfinite(signs.product):
-        raise InvalidInput(
-            "the model's probabilities are no numbers", hint="load it with --dtype float32 or bfloat16", param="dtype"
-        )
     tokens = corrector.loaded.tokenizer.tokenize(f" {answer.bridge.text}") if answer.bridge else []
     right = exact_match(answer.answer, question.accepted)
     return Said(answer.answer, right, signs, answer.usage.layer_tokens, len(tokens))

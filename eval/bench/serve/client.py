@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from eval.bench.serve.http import Connection, Lost, Reply, request
+from eval.bench.serve.http import Connection, Reply, request
 from eval.bench.serve.traffic import Asked
 
 
@@ -70,9 +70,6 @@ class Client:
     async def _usable(self) -> Connection:
         if self._connection is None or not self._connection.usable:
             self.close()
-            try:
-                async with asyncio.timeout(self._timeout):
-                    self._connection = await Connection.open(self.url, self._source)
-            except TimeoutError:
-                raise Lost("no connection in time") from None
+            async with asyncio.timeout(self._timeout):
+                self._connection = await Connection.open(self.url, self._source)
         return self._connection

@@ -156,7 +156,7 @@ def test_a_model_whose_states_are_no_numbers_is_refused(demo: LoadedModel, tmp_p
     loaded = replace(demo, model=broken, parts=Blocks.of(broken))
     with (
         Journal(tmp_path, {}) as journal,
-        pytest.raises(InvalidInput, match="no numbers: load it with --dtype float32"),
+        pytest.raises(InvalidInput, match="a hidden state is not finite: load the model in float32"),
     ):
         Asked(loaded)(lambda corrector: calibrate(corrector, QUESTIONS, journal))
     assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl"]
