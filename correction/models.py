@@ -198,8 +198,9 @@ def load_model(
         folder = path if Path(path).is_dir() else snapshot_download(path, allow_patterns=_NEEDED)
         return LoadedModel(name, Path(folder), skeleton, tokenizer, Blocks.of(skeleton))
     try:
-        model = kind.from_pretrained(
+        model, found = kind.from_pretrained(
             path,
+            output_loading_info=True,
             config=config,
             dtype=torch_dtype,
             trust_remote_code=trust_remote_code,
@@ -209,6 +210,12 @@ def load_model(
         )
     except (OSError, ValueError) as error:
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
+    if missing := sorted(found["missing_keys"]):  # transformers warns and takes random ones
+        raise ModelNotFound(
+            f"{len(missing)} weights of {name!r} are missing, {missing[0]} for one",
+            hint="give a folder whose weights are of the model in its config.json, and complete",
+            param="model",
+        )
     model = model.eval() if spread else model.to(resolve_device(device)).eval()
     return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
 

@@ -23,6 +23,7 @@ Count = Annotated[int, Field(ge=1)]
 ANY_ORIGIN = "*"
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/?#@*,\s]+")
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=1e-9, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
 
     api_key: Secret | None = Field(None, description="A bearer token; HOPFIX_API_KEY keeps it out of the process list.")
     api_keys: Path | None = Field(None, description="A file of hashed keys, one a line, as 'hopfix key' prints them.")
-    rate: Seconds | None = Field(None, description="The most questions a second of each client; no limit unless given.")
+    rate: Rate | None = Field(None, description="The most questions a second of each client; no limit unless given.")
     private_metrics: bool = Field(False, description="Ask for a key at /metrics too.")
     cors_origins: str | None = Field(None, description="Web origins that may call from a browser, with commas between.")
     insecure: bool = Field(False, description="Allow other machines in without a key.")

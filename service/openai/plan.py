@@ -24,6 +24,7 @@ AS_IT_IS = "the model's name asks for it as it is"
 SCORED = "echo and logprobs are of the model as it is"
 NOT_TWO_HOPS = "no two hops can be read from the prompt"
 SHADOWED = "the service runs in shadow mode"
+MOST_LOGPROBS = 1 << 20  # of one response, the alternatives among them: some tens of MB of JSON
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ Job = Correction | Passage
 
 
 def plan(asked: Asked, sources: list[Source], corrector: Corrector, settings: Settings) -> list[Job]:
-    """The jobs of a request, in the order of their choices. Raises `InvalidInput` for more tokens than are allowed."""
+    """The jobs of a request, in the order of their choices. Raises `InvalidInput` where too much would be said."""
     most = asked.most_tokens
     if most is not None and most > settings.max_completion_tokens:
         limit = settings.max_completion_tokens
         raise InvalidInput(f"max_tokens is {most}, the limit is {limit}", hint="ask for fewer", param="max_tokens")
     jobs: list[Job] = []
+    logprobs = 0
     for prompt, source in enumerate(sources):
         choices = tuple(range(prompt * asked.choices, (prompt + 1) * asked.choices))
         question = None if asked.model.endswith(DIRECT) or _scored(asked) else two_hops(source.text())
@@ -77,6 +79,14 @@ def plan(asked: Asked, sources: list[Source], corrector: Corrector, settings: Se
         # A greedy answer is the same each time, and one job gives it to all.
         for part in [choices] if asked.greedy else [(choice,) for choice in choices]:
             wanted = _wanted(asked, tokens, part[0] - choices[0], corrector.engine.context, settings)
+            if wanted.logprobs is not None:
+                logprobs += len(part) * (wanted.echo * len(tokens) + wanted.max_tokens) * (1 + wanted.logprobs)
+            if logprobs > MOST_LOGPROBS:
+                raise InvalidInput(
+                    f"the response may have more than {MOST_LOGPROBS:,} log-probabilities",
+                    hint="send fewer prompts at once, or ask for fewer tokens or alternatives",
+                    param="logprobs",
+                )
             shadow = question if part[0] == choices[0] else None  # one question, however many answers are drawn
             jobs.append(Passage(prompt, part, wanted, SHADOWED if question else reason, shadow))
     return jobs

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from correction.corrector import Corrector
 from correction.engines import HFEngine
@@ -59,6 +60,16 @@ def test_a_model_without_weights_is_refused(tmp_path: Path, demo: LoadedModel) -
     demo.model.config.save_pretrained(tmp_path)
     demo.tokenizer.save_pretrained(tmp_path)
     with pytest.raises(ModelNotFound, match="weights"):
+        load_model(str(tmp_path))
+
+
+def test_a_model_with_a_weight_too_few_is_refused(tmp_path: Path) -> None:
+    """transformers would make one up, and say so in a warning."""
+    shutil.copytree(demo_folder(), tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.layers.2.mlp.up_proj.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelNotFound, match=r"^1 weights of .* are missing, model\.layers\.2\.mlp\.up_proj\.weight"):
         load_model(str(tmp_path))
 
 

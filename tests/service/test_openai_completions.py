@@ -103,6 +103,7 @@ async def test_a_long_prompt_is_too_long_in_openais_words(connect_demo) -> None:
     [
         ({"prompt": [99_999_999]}, "prompt"),
         ({"prompt": PLAIN, "max_tokens": 2000}, "max_tokens"),
+        ({"prompt": [[5] * 240] * 256, "max_tokens": 0, "echo": True, "logprobs": 20}, "logprobs"),  # 27 MB and more
         ({"prompt": PLAIN, "suffix": "."}, "suffix"),
         ({}, "prompt"),
     ],

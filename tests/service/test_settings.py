@@ -68,3 +68,9 @@ def test_workers_share_a_vllm_or_have_none() -> None:
         Settings.read(workers=2, engine="vllm")
     Settings.read(workers=2, engine="hf+vllm", vllm_url="http://localhost:8000")
     Settings.read(workers=2)
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, 1e-320, float("inf"), float("nan")])
+def test_a_rate_is_a_number_that_one_can_wait_for(rate: float) -> None:
+    with pytest.raises(InvalidInput, match="--rate"):
+        Settings.read(rate=rate)
