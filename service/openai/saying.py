@@ -19,7 +19,6 @@ from service.state import State
 if TYPE_CHECKING:
     from correction.completion import Piece
     from correction.corrector import Corrector
-    from correction.models import LoadedModel
 
 
 class PassedOn(Response):
@@ -85,7 +84,7 @@ class Speaker:
 
     async def _corrected(self, job: Correction) -> AsyncGenerator[Said]:
         answer = await self.state.answer(job.question, self.request_id)
-        piece = _cut(self.corrector.loaded, answer.answer, job)
+        piece = _cut(self.corrector, answer.answer, job)
         yield Said(job, piece, answer, answer.usage.prompt_tokens, answer.usage.completion_tokens)
 
     async def _passed_on(self, job: Passage) -> AsyncGenerator[Said]:
@@ -114,13 +113,16 @@ class Speaker:
         return Said(job, piece, PassedOn(corrected=False, reason=job.reason), prompt, generated * len(job.choices))
 
 
-def _cut(loaded: LoadedModel, text: str, job: Correction) -> Piece:
+def _cut(corrector: Corrector, text: str, job: Correction) -> Piece:
     """The answer up to a stop string and within the tokens asked for."""
     from correction.completion import Piece
 
-    text = text[: min((at for stop in job.stops if (at := text.find(stop)) >= 0), default=len(text))]
-    if job.most is not None and len(text.encode()) > job.most:  # no token is less than a byte
-        tokens = loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
-        if len(tokens) > job.most:
-            return Piece(loaded.decode(list(tokens[: job.most])), finish_reason="length")
+    end = min((at for stop in job.stops if (at := text.find(stop)) >= 0), default=None)
+    text, limit = text[:end], corrector.max_tokens
+    if len(text.encode()) >= min(limit, limit if job.most is None else job.most):  # no token is less than a byte
+        tokens = corrector.loaded.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if job.most is not None and len(tokens) > job.most:
+            return Piece(corrector.loaded.decode(list(tokens[: job.most])), finish_reason="length")
+        if end is None and len(tokens) >= limit:
+            return Piece(text, finish_reason="length")
     return Piece(text, finish_reason="stop")

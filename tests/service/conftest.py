@@ -32,6 +32,7 @@ class StandIn:
     """
 
     def __init__(self) -> None:
+        self.max_tokens = 16
         self.choice = Choice(6, 0, "vocabulary")
         self.used = SimpleNamespace(choice=self.choice, patched=Choice(3, 1, "identity"))
         self.profile: SimpleNamespace | None = None

@@ -72,6 +72,15 @@ async def test_a_corrected_answer_is_cut_as_asked(connect) -> None:
     assert whole["choices"][0]["message"]["content"] == f"answer to {QUESTION}"
 
 
+async def test_an_answer_as_long_as_the_service_lets_it_be_has_not_stopped(connect, corrector) -> None:
+    corrector.max_tokens = len(f"answer to {QUESTION}".split())  # a word is a token to the stand-in
+    async with connect() as client:
+        [choice] = (await ask(client, chat(QUESTION)))["choices"]
+        [stopped] = (await ask(client, chat(QUESTION, stop=" Walkman")))["choices"]
+    assert (choice["message"]["content"], choice["finish_reason"]) == (f"answer to {QUESTION}", "length")
+    assert stopped["finish_reason"] == "stop"
+
+
 async def test_several_choices_of_a_corrected_answer_are_one_answer(connect, corrector) -> None:
     async with connect() as client:
         body = await ask(client, chat(QUESTION, n=3))
