@@ -35,5 +35,5 @@ async def chat_completions(request: Request, state: Shared) -> Response:
     check_served(asked.model, state.settings)
     form = ChatForm(asked, envelope("chatcmpl", request.state.request_id, asked.model, corrector))
     source = Source(lambda: asked.question, lambda: corrector.prompts.encode_chat(asked.chat))
-    size = sum(len(message.text) for message in asked.messages)
+    size = sum(len(message.role) + len(message.text) for message in asked.messages)
     return await respond(request, state, asked, [source], form, size=size)
