@@ -121,7 +121,7 @@ soak: $(VENV)/.installed
 
 # The API's document, from the code: a test compares.
 openapi: $(VENV)/.installed
-	$(BIN)/python -m service.openapi > docs/openapi.json
+	$(BIN)/python .ci/openapi.py > docs/openapi.json
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -1,12 +1,10 @@
 """The OpenAPI document: what FastAPI reads from the routes, and what all of them have in common.
 
-`python -m service.openapi` prints it; docs/openapi.json is what it prints.
+docs/openapi.json is what `make openapi` writes of it.
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,15 +119,3 @@ def _hoisted(value: Any, schemas: dict[str, Any]) -> Any:
         return value
     schemas |= {name: _hoisted(schema, schemas) for name, schema in value.get("$defs", {}).items()}
     return {name: _hoisted(item, schemas) for name, item in value.items() if name != "$defs"}
-
-
-def main() -> None:
-    """Prints the document of this version."""
-    from service.app import create_app
-    from service.settings import Settings
-
-    sys.stdout.write(json.dumps(document(create_app(Settings())), indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    main()
