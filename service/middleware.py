@@ -69,7 +69,11 @@ class Observe:
             self.metrics.seconds.labels(route).observe(seconds)
             record = {"route": route, "status": status, "seconds": round(seconds, 6)}
             client = scope["state"].get("client")
-            log.info("%s %s %d", scope["method"], route, status, extra=record | ({"client": client} if client else {}))
+            # A flood that is refused is counted, and does not fill the disk.
+            level = logging.DEBUG if status == 429 else logging.INFO
+            log.log(
+                level, "%s %s %d", scope["method"], route, status, extra=record | ({"client": client} if client else {})
+            )
             logs.request_id.reset(logged)
 
 

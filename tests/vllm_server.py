@@ -11,13 +11,17 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import httpx
 import pytest
 
 from correction.models import demo_folder
+from correction.passes import Heard, Step
 
+T = TypeVar("T")
 KEY = "hush"
 STARTS_WITHIN = 180
 
@@ -51,16 +55,25 @@ def engine_of(pid: int) -> int:
     return found
 
 
-async def in_bursts(process: int, begun: asyncio.Event) -> None:
-    """Lets a process run a little at a time until something has begun, and leaves it stopped.
+async def midway(process: int, ask: Callable[[Heard], Awaitable[T]]) -> asyncio.Future[T]:
+    """What was asked, when some of it was heard and not all of it was said; the process that says it is left stopped.
 
-    On a busy machine what a process sends may come through when it is done and not before.
+    The process runs a little at a time, since on a busy machine what it sends may come through when it is done and not
+    before. Where it was done all the same it is asked again.
     """
-    while not begun.is_set():
+    for _ in range(20):
+        begun: list[Step] = []
+        answer = asyncio.ensure_future(ask(begun.append))
+        while not begun and not answer.done():
+            os.kill(process, signal.SIGCONT)
+            await asyncio.sleep(0.02)
+            os.kill(process, signal.SIGSTOP)
+            await asyncio.sleep(0.2)
+        await asyncio.sleep(0.3)  # what it has sent arrives
+        if not answer.done():
+            return answer
         os.kill(process, signal.SIGCONT)
-        await asyncio.sleep(0.02)
-        os.kill(process, signal.SIGSTOP)
-        await asyncio.sleep(0.2)
+    raise AssertionError("it is always done before it is heard")
 
 
 def free_port() -> int:

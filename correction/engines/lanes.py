@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from correction.forward import Batch
 from correction.passes import Heard, Pass, PassResult
 
-MOST_PASSED_OVER = 4  # batches that the oldest pass lets others go first
+MOST_PASSED_OVER = 1  # batches that the oldest pass lets others go first
 
 
 @dataclass(eq=False)

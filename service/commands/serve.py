@@ -33,9 +33,8 @@ def command(**flags: Any) -> None:
         log.info("settings: %s", ", ".join(f"{name}={_masked(value)}" for name, value in settings))
         address = f"[{settings.host}]" if ":" in settings.host else settings.host
         log.info("listening on http://%s:%d", address, listening.getsockname()[1])
-        if settings.engine == "hf" or settings.workers > 1:
-            os.environ.setdefault("OMP_NUM_THREADS", str(_model_threads(settings.workers)))
         if settings.workers > 1:
+            os.environ.setdefault("OMP_NUM_THREADS", str(_model_threads(settings.workers)))
             supervise(settings, listening)
         else:
             from service.process import run
@@ -67,9 +66,9 @@ command.__signature__ = inspect.Signature(_OPTIONS)  # type: ignore[attr-defined
 
 
 def _model_threads(workers: int) -> int:
-    """A worker's share of the cores, less one for its event loop: threads that wait for a core hold up all of them."""
+    """A worker's share of the cores: threads that wait for a core hold up all of them."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return max(1, cores // workers - 1)
+    return max(1, cores // workers)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from service import body as body_module
 from service import server as server_module
 from service.app import create_app
 from service.commands.serve import READER_MILLISECONDS, listen
+from service.http import Protocol
 from service.server import Server
 from service.settings import Settings
 from service.state import State
@@ -122,7 +123,7 @@ async def test_a_connection_on_which_half_a_head_comes_is_closed_and_others_are_
         await Response("late")(scope, receive, send)
 
     with listen("127.0.0.1", 0) as listening:
-        server = Server(uvicorn.Config(app, lifespan="off", log_config=None, http="h11"), state)
+        server = Server(uvicorn.Config(app, lifespan="off", log_config=None, http=Protocol), state)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0)

@@ -24,10 +24,10 @@ from correction.engines.split import SplitEngine
 from correction.engines.vllm import LocalVLLM, Supervised, VLLMEngine, engine_arguments
 from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel, load_model
-from correction.passes import Capture, Pass, Patch, Sampling, Step
+from correction.passes import Capture, Heard, Pass, Patch, Sampling
 from correction.prompts import Prompts
 from tests.vllm_passes import assert_agree, assert_heard, continued, endless, heard
-from tests.vllm_server import in_bursts, missing
+from tests.vllm_server import midway, missing
 
 # What vLLM 0.32 and the torch it brings do on import, at the start and at the shutdown.
 pytestmark = [
@@ -275,13 +275,13 @@ def test_a_cancelled_pass_is_aborted_and_spoils_no_other(vllm, runner, prompts, 
     unfinished = vllm._backend._backend._engine.output_processor.get_num_unfinished_requests
 
     async def cancel() -> tuple[int, int, str]:
-        begun = asyncio.Event()
-        task = asyncio.create_task(vllm.run(request, (lambda step: begun.set()) if listened else None))
-        while not unfinished():  # noqa: ASYNC110
-            await asyncio.sleep(0)
         try:
             if listened:
-                await in_bursts(process.pid, begun)
+                task = await midway(process.pid, lambda hear: vllm.run(request, hear))
+            else:
+                task = asyncio.create_task(vllm.run(request))
+                while not unfinished():  # noqa: ASYNC110
+                    await asyncio.sleep(0)
             before = unfinished()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -382,19 +382,18 @@ def test_a_dead_vllm_is_unavailable_and_the_custom_forward_stands_in(vllm, hf, r
     spoken: list[int] = []
     request = endless(vllm, prompts[0], monkeypatch)
 
-    begun = asyncio.Event()
-
-    def hear(step: Step) -> None:
-        spoken.append(step.token)
-        begun.set()
+    def ask(hear: Heard) -> Awaitable[list]:
+        spoken.clear()
+        heard = split.run(request, lambda step: (spoken.append(step.token), hear(step)))
+        return asyncio.gather(vllm.run(request), heard, return_exceptions=True)
 
     async def kill() -> tuple[list, object]:
-        in_flight = [asyncio.create_task(vllm.run(request)), asyncio.create_task(split.run(request, hear))]
         [process] = multiprocessing.active_children()
-        await in_bursts(process.pid, begun)
+        in_flight = await midway(process.pid, ask)
         process.kill()
-        await asyncio.wait(in_flight, timeout=30)
-        return [task.exception() for task in in_flight], await split.run(Pass(prompts[0]))
+        async with asyncio.timeout(30):
+            errors = await in_flight
+        return errors, await split.run(Pass(prompts[0]))
 
     errors, result = runner.run(kill())
     assert [(type(error), error.retryable) for error in errors] == [(EngineUnavailable, True)] * 2
