@@ -73,13 +73,12 @@ def _model_threads(workers: int) -> int:
 
 def listen(host: str, port: int) -> socket.socket:
     """The socket, before anything slow happens. Listening at once is what makes a second server's bind fail."""
+    kind, protocol = socket.SOCK_STREAM, socket.IPPROTO_TCP
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
+        family, *_, address = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)[0]
     except OSError as error:
         raise HopfixError(f"no such host: {host!r} ({error.strerror})", hint="give --host an address") from None
-    listening = socket.socket(family, kind)
+    listening = socket.socket(family, kind, protocol)  # named, or asyncio leaves Nagle's algorithm on: 40 ms an answer
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sys.platform == "linux":  # connections inherit it: one whose reader takes nothing for so long is ended

@@ -147,3 +147,19 @@ async def test_a_connection_on_which_half_a_head_comes_is_closed_and_others_are_
 def test_the_kernel_ends_connections_of_readers_that_take_nothing() -> None:
     with listen("127.0.0.1", 0) as listening:
         assert listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == READER_MILLISECONDS
+
+
+async def test_a_body_does_not_wait_until_its_head_was_acknowledged() -> None:
+    """Nagle's algorithm would hold it back for the 40 ms in which clients put off their acknowledgement."""
+    found = []
+
+    async def look(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        found.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    with listen("127.0.0.1", 0) as listening:
+        async with await asyncio.start_server(look, sock=listening):
+            reader, writer = await asyncio.open_connection(*listening.getsockname())
+            await reader.read()
+            writer.close()
+    assert found == [1]
