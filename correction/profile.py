@@ -115,14 +115,17 @@ class Profile:
         return mapping_named(choice.mapping)
 
     def save(self, folder: Path) -> None:
-        """Writes the folder; `profile.json` comes last and appears whole or not at all."""
+        """Writes the folder. What is there stays as it is until all of the new one is on the disk."""
         folder.mkdir(parents=True, exist_ok=True)
-        if self.fitted is not None:
-            save_mapping(self.fitted, folder / MAPPING_FILE)
         fields = {name: value for name, value in asdict(replace(self, fitted=None)).items() if name != "fitted"}
         partial = folder / f"{FILE}.partial"
-        partial.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(folder / FILE)
+        try:
+            partial.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            if self.fitted is not None:
+                save_mapping(self.fitted, folder / MAPPING_FILE)
+            partial.replace(folder / FILE)
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, folder: Path) -> Profile:

@@ -80,6 +80,9 @@ def main() -> Any:
     except HopfixError as error:
         sys.stderr.write(f"hopfix: {error}\n")
         raise SystemExit(1) from None
+    except OSError as error:  # a disk that is full, a folder that may not be written to
+        sys.stderr.write(f"hopfix: {error.filename or 'input or output'}: {error.strerror or error}\n")
+        raise SystemExit(1) from None
 
 
 def print_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from correction.errors import HopfixError
@@ -42,24 +42,38 @@ async def load(settings: Settings) -> Corrector:
 
 
 async def replay(corrector: Corrector) -> str | None:
-    """Asks the profile's questions again; None if all is as expected, else what is not."""
-    if corrector.profile is None or not corrector.profile.replay:
-        return None
-    entries = corrector.profile.replay
+    """Asks the profile's questions again; None if all is as expected, else what is not.
+
+    Without a profile there is nothing to expect, but that the model says something.
+    """
+    entries = corrector.profile.replay if corrector.profile else ()
     while True:
         restarts = corrector.engine.restarts
-        results = await corrector.answer_all(_questions(entries))
+        reason = await (_wrong(corrector, entries) if entries else _mute(corrector))
         if not corrector.engine.down and corrector.engine.restarts == restarts:
-            break
+            return reason
         await asyncio.sleep(1)  # the engine went away meanwhile, which says nothing about the answers
+
+
+async def _wrong(corrector: Corrector, entries: Sequence[Replay]) -> str | None:
     wrong = []
-    for entry, result in zip(entries, results, strict=True):
+    for entry, result in zip(entries, await corrector.answer_all(_questions(entries)), strict=True):
         given = str(result) if isinstance(result, HopfixError) else result.answer
         if given != entry.answer:
             wrong.append(f"{entry.question!r} gave {given!r}, expected {entry.answer!r}")
     if not wrong:
         return None
     return f"{len(wrong)} of the profile's {len(entries)} questions are not answered as expected: {wrong[0]}"
+
+
+async def _mute(corrector: Corrector) -> str | None:
+    from correction.passes import Pass, Sampling
+
+    try:
+        await corrector.engine.run(Pass(corrector.prompts.encode_raw("The"), sampling=Sampling(1)))
+    except HopfixError as error:
+        return f"the model does not answer: {error}"
+    return None
 
 
 async def renewed(corrector: Corrector, settings: Settings) -> Corrector:

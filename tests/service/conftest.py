@@ -146,6 +146,12 @@ async def serving(corrector: object, **settings: object) -> AsyncIterator[httpx.
         yield client
 
 
+async def until_ready(client: httpx.AsyncClient) -> None:
+    """A real model's first pass takes a moment."""
+    while not client._transport.app.state.hopfix.ready:  # type: ignore[attr-defined]  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
 @pytest.fixture
 def connect(corrector: StandIn) -> Connect:
     """A service of the stand-in."""
@@ -154,7 +160,7 @@ def connect(corrector: StandIn) -> Connect:
 
 @pytest.fixture
 def connect_demo(demo: LoadedModel) -> Connect:
-    """A service of the demo model, for what only a model can answer. Nothing is replayed: it is ready at once."""
+    """A service of the demo model, for what only a model can answer. Nothing is replayed."""
 
     @asynccontextmanager
     async def connected(**settings: object) -> AsyncIterator[httpx.AsyncClient]:
@@ -162,6 +168,7 @@ def connect_demo(demo: LoadedModel) -> Connect:
         profile = replace(Profile.load(demo_profile_folder()), replay=())
         try:
             async with serving(Corrector(demo, engine, profile), **settings) as client:
+                await until_ready(client)
                 yield client
         finally:
             await engine.close()
