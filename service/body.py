@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
-from service.errors import BodyTooSlow, NotJSON, TooLarge
+from service.errors import BodyTooSlow, ClientGone, NotJSON, TooLarge
 
 # A client that is still sending when the connection closes may never see why. So a little more is read and dropped.
 _DROPPED = 16 << 20
@@ -16,7 +16,7 @@ SECONDS = 30.0  # the most time for a body; meanwhile the request holds no place
 
 
 async def read_json(request: Request, limit: int) -> Any:
-    """The body's value; raises `TooLarge`, `BodyTooSlow` or `NotJSON`."""
+    """The body's value; raises `TooLarge`, `BodyTooSlow`, `NotJSON` or `ClientGone`."""
     body = bytearray()
     size = 0
     try:
@@ -29,6 +29,8 @@ async def read_json(request: Request, limit: int) -> Any:
                     break
     except TimeoutError:
         raise BodyTooSlow(f"the body did not come within {SECONDS:g} seconds", hint="send it faster") from None
+    except ClientDisconnect:
+        raise ClientGone("the client closed the connection in the middle of the body") from None
     if size > limit:
         raise TooLarge(f"the body is larger than {limit} bytes", hint="send fewer questions at once")
     try:
