@@ -17,11 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from correction.errors import HopfixError
-from service.errors import body, error_body, error_headers, rule_for
+from service.errors import body
 from service.middleware import Observe
 from service.openapi import document
 from service.readiness import load, replay
 from service.routes import answer, chat, completions, health, models, patchscope, profile, tokenize
+from service.routing import Refuse, refusal
 from service.security import allow_pages, authorise
 from service.settings import Settings
 from service.state import State
@@ -93,6 +94,7 @@ def create_app(
         redirect_slashes=False,  # a path with one more is another; behind a proxy the redirect would be to plain HTTP
     )
     app.state.hopfix = state
+    app.add_middleware(Refuse, state=state, routes=app.routes)
     if state.tracing is not None:
         app.add_middleware(Trace, tracing=state.tracing)
     app.add_middleware(Observe, metrics=state.metrics)
@@ -108,7 +110,7 @@ def create_app(
 
 async def _hopfix_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HopfixError)
-    return JSONResponse(error_body(error), rule_for(error).status, error_headers(error))
+    return refusal(error)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

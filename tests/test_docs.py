@@ -73,3 +73,18 @@ def test_the_readmes_lens_is_what_the_command_prints() -> None:
     printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()).rstrip()
     assert printed
     assert printed in README
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not link.startswith(("http", "#")):
+            assert (page.parent / link.partition("#")[0]).exists(), link
+
+
+def test_promises_name_tests_that_there_are() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("tests/end_to_end/*.py"))
+    promised = re.findall(r"`(test_[a-z_]+)\.\.\.`", (ROOT / "docs" / "promises.md").read_text(encoding="utf-8"))
+    assert len(promised) > 5
+    for name in promised:
+        assert f"def {name}" in tests, name
