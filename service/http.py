@@ -50,6 +50,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head = None
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            raise ValueError("a request has one host")  # RFC 9112, 3.2
         if self.parser.should_upgrade():
             headers = dict(self.headers)
             if b"transfer-encoding" in headers:

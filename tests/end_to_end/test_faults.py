@@ -169,8 +169,8 @@ def test_whatever_bytes_come_the_service_says_what_is_wrong_and_goes_on(faulty: 
         try:
             client.sendall(sent)
             client.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it had heard enough
+        except OSError:
+            pass  # it had heard enough, and hung up
         received = b""
         try:
             while more := client.recv(65536):

@@ -95,7 +95,7 @@ async def test_an_offer_to_upgrade_is_not_taken_and_spoils_nothing() -> None:
 
 
 async def test_any_number_of_offers_in_one_piece_is_answered() -> None:
-    offers = b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 2000
+    offers = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n" * 2000
     async with connected() as (reader, writer):
         writer.write(offers)
         assert {await answer(reader) for _ in range(2000)} == {(200, "GET / .")}
@@ -111,7 +111,9 @@ async def test_any_number_of_offers_in_one_piece_is_answered() -> None:
         b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: -5\r\n\r\nhello",
         b"GET / HTTP/1.1\r\nHost: h\r\nA b: c\r\n\r\n",
-        b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: h\r\nHost: i\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: chunked\r\n\r\n",
     ],
 )
 async def test_what_is_not_http_is_said_to_be_that_and_the_connection_ends(nonsense: bytes) -> None:
