@@ -15,7 +15,7 @@ from correction.questions import Question
 
 ASKED = ("id", "question", "hop1", "hop2", "hop3", "hop4", "direct")
 TEXTS = (*ASKED, "bridge", "answer")
-LISTS = ("bridge_aliases", "answer_aliases")
+LISTS = ("bridge_aliases", "answer_aliases", "paraphrases")
 _HINT = 'write one object a line, such as {"question": "..."} or {"hop1": "...", "hop2": "... {} ..."}'
 
 

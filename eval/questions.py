@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ _BRIDGED = ("hop1", "hop2", "bridge")
 class GoldQuestion:
     """A question and its answer, for two hops with its bridge, each with accepted aliases.
 
-    A one-hop question leaves `hop1`, `hop2` and `bridge` empty; of a longer chain `bridge` is the first one. `type`
-    groups questions in reports.
+    A one-hop question leaves `hop1`, `hop2` and `bridge` empty; of a longer chain `bridge` is the first one. Where a
+    dataset names no hops, they are read from the question. `type` groups questions in reports; `paraphrases` are
+    further wordings of the question, each of which is asked too.
     """
 
     id: str
@@ -36,6 +37,11 @@ class GoldQuestion:
     type: str = ""
     hop3: str = ""
     hop4: str = ""
+    paraphrases: tuple[str, ...] = ()
+
+    def wordings(self) -> tuple[GoldQuestion, ...]:
+        """The question in each of its wordings, itself first."""
+        return (self, *(replace(self, question=text, direct=None, paraphrases=()) for text in self.paraphrases))
 
     def ask(self, withhold_hops: bool = False) -> Question:
         """The question as the corrector gets it, without gold; withheld hops must be read from the text."""
@@ -74,7 +80,7 @@ def load_questions(path: Path, limit: int | None = None, *, one_hop: bool = Fals
                 if isinstance(line.question, InvalidInput):
                     raise line.question
                 where = f"{path}, line {line.number}"
-                questions.append(_gold(line.raw, where, f"{path.stem}-{line.number}", one_hop))
+                questions.append(gold_question(line.raw, where, f"{path.stem}-{line.number}", one_hop))
                 if limit is not None and len(questions) >= limit:
                     break
     except OSError as error:
@@ -99,7 +105,11 @@ def _line(question: GoldQuestion) -> str:
     return json.dumps({name: value for name, value in asdict(question).items() if value}, ensure_ascii=False)
 
 
-def _gold(record: dict[str, Any], where: str, default_id: str, one_hop: bool) -> GoldQuestion:
+def gold_question(record: dict[str, Any], where: str, default_id: str, one_hop: bool) -> GoldQuestion:
+    """A question from the fields of a line at `where`; raises `InvalidInput` naming the one that is missing.
+
+    With `one_hop`, a record may be without hops and bridge.
+    """
     hopless = one_hop and not any(record.get(field) for field in _BRIDGED)
     for field in ("answer",) if hopless else (*_BRIDGED, "answer"):
         if not isinstance(record.get(field), str) or not record[field].strip():
@@ -117,4 +127,5 @@ def _gold(record: dict[str, Any], where: str, default_id: str, one_hop: bool) ->
         type=str(record.get("type") or ""),
         hop3=record.get("hop3") or "",
         hop4=record.get("hop4") or "",
+        paraphrases=tuple(record.get("paraphrases") or ()),
     )
