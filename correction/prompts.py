@@ -35,6 +35,11 @@ def as_prompt(text: str) -> str:
     return f"Q: {text}\nA:" if is_question(text) else text
 
 
+def instructed(text: str) -> str:
+    """The text as a chat model's user asks it: with what kind of answer is wanted."""
+    return _INSTRUCTIONS[is_question(text)] + text.strip()
+
+
 def without_full_stop(answer: str) -> str:
     """The answer without the full stop that ends a sentence; one of an abbreviation stays ("Washington D.C.")."""
     last = answer.rpartition(" ")[2]
@@ -61,7 +66,7 @@ class Prompts:
         """The text as the model sees it, special tokens aside."""
         if not self.chat:
             return as_prompt(text)
-        message = {"role": "user", "content": _INSTRUCTIONS[is_question(text)] + text.strip()}
+        message = {"role": "user", "content": instructed(text)}
         return str(self.tokenizer.apply_chat_template([message], tokenize=False, add_generation_prompt=True))
 
     def form_chat(self, messages: Sequence[Mapping[str, str]]) -> str:

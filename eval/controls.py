@@ -8,29 +8,51 @@ bridge, and the question without hop 1's names; what these answer right is no ev
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 from correction.answers import Answer
-from correction.corrector import Corrector
+from correction.errors import HopfixError
 from correction.questions import BLANK, Question
 from eval.questions import GoldQuestion
-from eval.scoring import exact_match
+from eval.scorers import SCORERS, Scorer
+
+_EXACT = SCORERS["squad"]
 
 
-async def known_hops(corrector: Corrector, questions: Sequence[GoldQuestion]) -> list[bool]:
-    """Whether the model answers hop 1, and hop 2 with the right bridge in it, each on its own."""
-    first = await _right(corrector, [q.hop1 for q in questions], [q.accepted_bridges for q in questions])
-    second = await _right(
-        corrector, [q.hop2.replace(BLANK, q.bridge) for q in questions], [q.accepted for q in questions]
-    )
-    return [a and b for a, b in zip(first, second, strict=True)]
+class _Answerer(Protocol):
+    async def answer_all(self, questions: Sequence[Question], strategy: str) -> list[Answer | HopfixError]: ...
 
 
-async def shortcuts(corrector: Corrector, questions: Sequence[GoldQuestion]) -> list[bool]:
-    """Whether a question is answered right without its bridge, or without the names in hop 1."""
-    accepted = [q.accepted for q in questions]
-    blank = await _right(corrector, [_without(q.hop2, BLANK) for q in questions], accepted)
-    nameless = await _right(corrector, [without_names(q.ask().direct_text) for q in questions], accepted)
-    return [a or b for a, b in zip(blank, nameless, strict=True)]
+async def known_hops(answerer: _Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
+    """Whether the model answers hop 1, and hop 2 with the right bridge in it, each on its own.
+
+    False where the two hops are not given, or where there are more: then this filter says nothing.
+    """
+    marks = [False] * len(questions)
+    two = [n for n, q in enumerate(questions) if q.hop1 and q.bridge and not q.hop3]
+    bridges = [
+        replace(questions[n], answer=questions[n].bridge, answer_aliases=questions[n].bridge_aliases, bridge="")
+        for n in two
+    ]
+    first = await _right(answerer, [questions[n].hop1 for n in two], bridges, scorer)
+    answers = [replace(questions[n], bridge="") for n in two]  # the bridge stands in the question here
+    asked = [questions[n].hop2.replace(BLANK, questions[n].bridge) for n in two]
+    second = await _right(answerer, asked, answers, scorer)
+    for n, one, other in zip(two, first, second, strict=True):
+        marks[n] = one and other
+    return marks
+
+
+async def shortcuts(answerer: _Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
+    """Whether a question is answered right without its bridge (its last hop alone), or without the names in hop 1."""
+    last = [_without(q.hop4 or q.hop3 or q.hop2, BLANK) for q in questions]
+    nameless = await _right(answerer, [without_names(q.ask().direct_text) for q in questions], questions, scorer)
+    hops = [n for n, text in enumerate(last) if text]
+    blank = await _right(answerer, [last[n] for n in hops], [questions[n] for n in hops], scorer)
+    for n, right in zip(hops, blank, strict=True):
+        nameless[n] |= right
+    return nameless
 
 
 def without_names(text: str) -> str:
@@ -43,9 +65,11 @@ def _without(text: str, part: str) -> str:
     return " ".join(text.replace(part, "").split()) or text
 
 
-async def _right(corrector: Corrector, texts: Sequence[str], accepted: Sequence[tuple[str, ...]]) -> list[bool]:
-    answers = await corrector.answer_all([Question(text, direct=text) for text in texts], "direct")
+async def _right(
+    answerer: _Answerer, texts: Sequence[str], questions: Sequence[GoldQuestion], scorer: Scorer
+) -> list[bool]:
+    answers = await answerer.answer_all([Question(text, direct=text) for text in texts], "direct")
     return [
-        isinstance(answer, Answer) and exact_match(answer.answer, names)
-        for answer, names in zip(answers, accepted, strict=True)
+        isinstance(answer, Answer) and scorer.score([answer.answer], question).right
+        for answer, question in zip(answers, questions, strict=True)
     ]

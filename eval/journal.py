@@ -51,6 +51,22 @@ class Journal:
         """The value that step `name` was noted with, as JSON gives it back; None if it has not been."""
         return self._values.get(name)
 
+    def last(self) -> Any | None:
+        """The value that was noted last; None if there is none."""
+        return next(reversed(self._values.values()), None)
+
+    @staticmethod
+    def key_of(folder: Path) -> dict[str, Any]:
+        """The key that the journal in `folder` was begun with; raises `InvalidInput` if there is none."""
+        path = folder / NAME
+        try:
+            with path.open("rb") as stream:
+                key = json.loads(stream.readline())["key"]
+        except (OSError, ValueError, KeyError, TypeError):
+            hint = "give folders that runs were written to"
+            raise InvalidInput(f"there is no journal in {folder}", hint=hint, param="folder") from None
+        return dict(key)
+
     def note(self, name: str, value: Any) -> None:
         """Records a finished step; when this returns, the step is on the disk. A later note of a name counts.
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from correction.answers import Answer
-from correction.strategies import STRATEGIES
 from eval.confidence_report import confidence_markdown
-from eval.evaluation import IDENTITY_ORACLE, ORACLE, Run
 from eval.pictures import reliability_diagram
-from eval.questions import GoldQuestion
+from eval.predicting import ALL, IDENTITY_ORACLE
 from eval.tables import markdown_table
-
-_ORDER = (*STRATEGIES, IDENTITY_ORACLE, ORACLE)
 
 
 def table_rows(table: Mapping[str, Any]) -> list[list[str]]:
     """One row a strategy: name, accuracy with interval, fixed, broken, milliseconds a question."""
     rows = []
-    for name in [n for n in _ORDER if n in table] + sorted(set(table) - set(_ORDER)):
+    for name in (n for n in ALL if n in table):
         cell = table[name]
         low, high = cell["ci95"]
         rows.append(
@@ -127,18 +122,11 @@ def _paired_table(paired: Mapping[str, Any]) -> str:
     return markdown_table(columns, rows)
 
 
-def write(folder: Path, results: Mapping[str, Any], runs: Mapping[str, Run], questions: Sequence[GoldQuestion]) -> None:
+def write(folder: Path, results: Mapping[str, Any]) -> None:
     """Writes the folder; each file appears whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    predictions = []
-    for index, question in enumerate(questions):
-        said = {name: {"text": run.texts[index], "right": run.right[index]} for name, run in runs.items()}
-        deployed = runs["deployed"].answers[index]
-        evidence = deployed.to_dict() if isinstance(deployed, Answer) else {"error": str(deployed)}
-        predictions.append({"id": question.id, "bridge": question.bridge, "strategies": said, "deployed": evidence})
     contents = {
         "results.json": json.dumps(results, indent=1, ensure_ascii=False) + "\n",
-        "predictions.jsonl": "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in predictions),
         "report.md": markdown(results),
     }
     for name, text in contents.items():

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from text_unidecode import unidecode
 
+from correction.errors import InvalidInput
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match, f1, normalise
 
@@ -131,3 +132,10 @@ SCORERS = {
         Scorer("socrates", "an answer's words stand in the text, and no bridge before them (SOCRATES)", _socrates),
     )
 }
+
+
+def scorer_named(name: str) -> Scorer:
+    """The scorer of this name; raises `InvalidInput`."""
+    if name not in SCORERS:
+        raise InvalidInput(f"unknown scoring {name!r}", hint=f"choose one of {', '.join(SCORERS)}", param="scoring")
+    return SCORERS[name]

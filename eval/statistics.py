@@ -17,29 +17,31 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
 Confidences = Sequence[float] | Floats
 Marks = Sequence[bool] | npt.NDArray[np.bool_]
+Clusters = Sequence[str] | npt.NDArray[np.int64]
+DRAWN_AT_ONCE = 1 << 22  # numbers: a bootstrap of 100,000 clusters needs no gigabytes
 
 
 def bootstrap_interval(
-    scores: Sequence[float], clusters: Sequence[str], *, level: float = 0.95, draws: int = 2000, seed: int = 0
+    scores: Sequence[float] | Floats, clusters: Clusters, *, level: float = 0.95, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """Percentile interval of the mean score, resampling whole clusters (bridges); both bounds are fractions.
 
     Where all scores are 0, or all 1, resampling knows no error: then it is the interval of Clopper and Pearson on the
     number of clusters.
     """
-    if not scores:
+    if not len(scores):
         return (0.0, 0.0)
-    if set(scores) in ({0.0}, {1.0}):
-        clusters_right = len(set(clusters)) if scores[0] else 0
-        exact = binomtest(clusters_right, len(set(clusters))).proportion_ci(level, "exact")
+    if (np.asarray(scores) == scores[0]).all() and scores[0] in (0.0, 1.0):
+        count = len(np.unique(np.asarray(clusters)))
+        exact = binomtest(count if scores[0] else 0, count).proportion_ci(level, "exact")
         return (float(exact.low), float(exact.high))
     return _resampled(*_by_cluster(scores, clusters), level, draws, seed)
 
 
 def paired_interval(
-    first: Sequence[float],
-    second: Sequence[float],
-    clusters: Sequence[str],
+    first: Sequence[float] | Floats,
+    second: Sequence[float] | Floats,
+    clusters: Clusters,
     *,
     level: float = 0.95,
     draws: int = 2000,
@@ -53,9 +55,9 @@ def paired_interval(
     """
     if not len(first) == len(second) == len(clusters):
         raise ValueError(f"{len(first)} and {len(second)} scores of {len(clusters)} questions")
-    if not clusters:
+    if not len(clusters):
         return (-1.0, 1.0)
-    differences = [float(a) - float(b) for a, b in zip(first, second, strict=True)]
+    differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     sums, sizes = _by_cluster(differences, clusters)
     if np.ptp(sums / sizes) < 1e-12:
         same, unseen = float(sums[0] / sizes[0]), unseen_share(len(sums), level)
@@ -69,7 +71,7 @@ def unseen_share(count: int, level: float = 0.95) -> float:
     return float(1 - ((1 - level) / 2) ** (1 / count)) if count else 1.0
 
 
-def _by_cluster(values: Sequence[float], clusters: Sequence[str]) -> tuple[Floats, Ints]:
+def _by_cluster(values: Sequence[float] | Floats, clusters: Clusters) -> tuple[Floats, Ints]:
     """Each cluster's sum of values and its number of questions, shapes [clusters]."""
     names, index = np.unique(np.asarray(clusters), return_inverse=True)
     sums = np.bincount(index, weights=np.asarray(values, dtype=float), minlength=len(names))
@@ -77,19 +79,33 @@ def _by_cluster(values: Sequence[float], clusters: Sequence[str]) -> tuple[Float
 
 
 def _resampled(sums: Floats, sizes: Ints, level: float, draws: int, seed: int) -> tuple[float, float]:
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(draws, len(sums)))
-    means = sums[drawn].sum(1) / sizes[drawn].sum(1)
+    rng = np.random.default_rng(seed)
+    block = max(1, DRAWN_AT_ONCE // len(sums))
+    means = np.empty(draws)
+    for start in range(0, draws, block):
+        drawn = rng.integers(len(sums), size=(min(block, draws - start), len(sums)))
+        means[start : start + block] = sums[drawn].sum(1) / sizes[drawn].sum(1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return (float(low), float(high))
 
 
-def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> float:
+def mcnemar(first: Marks, second: Marks) -> float:
     """Two-sided exact p-value that two strategies are equally often right on the same questions."""
-    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
-    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    ours, theirs = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    only_first, only_second = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def holm(values: Sequence[float]) -> list[float]:
+    """The p-values corrected for their number (Holm 1979): each test's, if all are made at once. In their order."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    corrected, highest = [0.0] * len(values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(values) - rank) * values[index]))
+        corrected[index] = highest
+    return corrected
 
 
 def reliability(

@@ -33,6 +33,8 @@ async def sweep(
 ) -> Texts:
     """The answer text of every choice on every question: one placeholder, the state of hop 1's last position."""
     engine, prompts = corrector.engine, corrector.prompts
+    if not questions:
+        return {choice: [] for choice in choices}
     layers = sorted({choice.source_layer for choice in choices})
     captures = tuple(Capture(layer) for layer in layers)
     read = Sampling(max_tokens=0, top_logprobs=0)
@@ -60,3 +62,25 @@ async def sweep(
             decoded = (corrector.loaded.decode([token for token in cell if token >= 0]) for cell in cells)
             texts[choice] = [without_full_stop(text) for text in decoded]
     return {choice: texts[choice] for choice in choices}
+
+
+async def back_sweep(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Texts:
+    """Back-patching at the last token: the answer text of every pair of layers with l > l*."""
+    depth = corrector.loaded.parts.depth
+    prompts = [corrector.prompts.encode(q.ask().direct_text) for q in questions]
+    layers = range(1, depth + 1)
+    captures = tuple(Capture(layer) for layer in layers)
+    given = await asyncio.gather(
+        *(corrector.engine.run(Pass(prompt, captures, sampling=Sampling(0, 0))) for prompt in prompts)
+    )
+    states = torch.stack([torch.stack([state[0] for state in result.states]) for result in given])
+    last = [len(prompt) - 1 for prompt in prompts]
+    request = GridPass(prompts, last, states, list(range(depth)), max_tokens=corrector.max_tokens)
+    grid = await corrector.engine.grid(request)
+    texts: Texts = {}
+    for source in layers:
+        for target in range(min(source, depth)):
+            cells = grid.tokens[:, source - 1, target].tolist()
+            decoded = (corrector.loaded.decode([token for token in cell if token >= 0]) for cell in cells)
+            texts[Choice(source, target, "identity")] = [without_full_stop(text) for text in decoded]
+    return texts

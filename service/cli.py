@@ -40,8 +40,12 @@ class _Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         for entry in entry_points(group=GROUP):
             if entry.name == cmd_name:
+                loaded = entry.load()
+                if isinstance(loaded, typer.Typer):  # a command with subcommands of its own
+                    loaded.info.context_settings = HELP
+                    return typer.main.get_command(loaded)
                 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-                app.command(name=entry.name, context_settings=HELP)(entry.load())
+                app.command(name=entry.name, context_settings=HELP)(loaded)
                 return typer.main.get_command(app)
         return None
 

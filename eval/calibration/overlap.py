@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from correction.profile import Profile
 from eval.questions import GoldQuestion
 from eval.scoring import normalise
-from eval.suite import Suite
 
 
 def bridge_hashes(questions: Iterable[GoldQuestion]) -> list[str]:
@@ -17,14 +17,15 @@ def bridge_hashes(questions: Iterable[GoldQuestion]) -> list[str]:
     return sorted({_hash(q.bridge) for q in questions if q.bridge})
 
 
-def overlap(profile: Profile, suite: Suite) -> dict[str, Any]:
-    """How many test questions are about a bridge that the profile was calibrated on; None if it does not say."""
+def overlap(profile: Profile, bridges: Iterable[str]) -> dict[str, Any]:
+    """How many test questions, told by their bridges, are about one that the profile was calibrated on; None if it
+    does not say."""
     seen = profile.evidence.get("bridge_hashes")
     if seen is None:
         return {"questions": None, "bridges": None}
     known = set(seen)
-    shared = [q.bridge for q in suite["test"] if q.bridge and _hash(q.bridge) in known]
-    return {"questions": len(shared), "bridges": len(set(shared))}
+    shared = Counter(bridge for bridge in bridges if bridge and _hash(bridge) in known)
+    return {"questions": shared.total(), "bridges": len(shared)}
 
 
 def _hash(bridge: str) -> str:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from correction.corrector import Corrector
 from correction.errors import InvalidInput
-from correction.grid import GridPass
-from correction.passes import Capture, Pass, Sampling
 from correction.profile import Choice
-from correction.prompts import without_full_stop
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
-from eval.sweep import identity_grid, sweep
+from eval.sweep import Texts, back_sweep, identity_grid, sweep
 
 PLACEHOLDERS = ("x", "it", "the", "?")
 
@@ -25,11 +19,7 @@ Cells = dict[Choice, list[bool]]  # whether each question is right in each cell
 
 async def identity_cells(corrector: Corrector, questions: Sequence[GoldQuestion], mapping: str = "identity") -> Cells:
     """The paper's grid, scored."""
-    grid = await sweep(corrector, questions, identity_grid(corrector.loaded.parts.depth, mapping))
-    return {
-        choice: [exact_match(text, q.accepted) for text, q in zip(texts, questions, strict=True)]
-        for choice, texts in grid.items()
-    }
+    return _scored(await sweep(corrector, questions, identity_grid(corrector.loaded.parts.depth, mapping)), questions)
 
 
 def holding(corrector: Corrector, placeholder: str) -> Corrector:
@@ -53,27 +43,15 @@ def _fits(corrector: Corrector, questions: Sequence[GoldQuestion]) -> bool:
 
 
 async def back_cells(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Cells:
-    """Back-patching at the last token: every pair of layers with l > l*."""
-    depth = corrector.loaded.parts.depth
-    prompts = [corrector.prompts.encode(q.ask().direct_text) for q in questions]
-    layers = range(1, depth + 1)
-    captures = tuple(Capture(layer) for layer in layers)
-    given = await asyncio.gather(
-        *(corrector.engine.run(Pass(prompt, captures, sampling=Sampling(0, 0))) for prompt in prompts)
-    )
-    states = torch.stack([torch.stack([state[0] for state in result.states]) for result in given])
-    last = [len(prompt) - 1 for prompt in prompts]
-    request = GridPass(prompts, last, states, list(range(depth)), max_tokens=corrector.max_tokens)
-    grid = await corrector.engine.grid(request)
-    scored: Cells = {}
-    for source in layers:
-        for target in range(min(source, depth)):
-            tokens = grid.tokens[:, source - 1, target].tolist()
-            texts = (corrector.loaded.decode([t for t in cell if t >= 0]) for cell in tokens)
-            scored[Choice(source, target, "identity")] = [
-                exact_match(without_full_stop(text), q.accepted) for text, q in zip(texts, questions, strict=True)
-            ]
-    return scored
+    """Back-patching within the question, scored."""
+    return _scored(await back_sweep(corrector, questions), questions)
+
+
+def _scored(grid: Texts, questions: Sequence[GoldQuestion]) -> Cells:
+    return {
+        choice: [exact_match(text, q.accepted) for text, q in zip(texts, questions, strict=True)]
+        for choice, texts in grid.items()
+    }
 
 
 def best(cells: Cells) -> Choice:

@@ -125,10 +125,13 @@ def test_the_report_says_what_so_few_questions_cannot(profile: Profile, tmp_path
 
 
 def test_shared_bridges_are_counted(profile: Profile) -> None:
-    assert overlap(profile, SUITE) == {"questions": 0, "bridges": 0}
-    leaked = {"test": [*SUITE["test"][:10], QUESTIONS[0], replace(QUESTIONS[0], id="again")]}
-    assert overlap(profile, leaked) == {"questions": 2, "bridges": 1}
-    assert overlap(replace(profile, evidence={}), SUITE) == {"questions": None, "bridges": None}
+    bridges = [q.bridge for q in SUITE["test"]]
+    assert overlap(profile, bridges) == {"questions": 0, "bridges": 0}
+    assert overlap(profile, [*bridges[:10], QUESTIONS[0].bridge, "", QUESTIONS[0].bridge]) == {
+        "questions": 2,
+        "bridges": 1,
+    }
+    assert overlap(replace(profile, evidence={}), bridges) == {"questions": None, "bridges": None}
 
 
 @pytest.mark.parametrize(
