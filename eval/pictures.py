@@ -1,4 +1,4 @@
-"""Calibration as pictures: how far a confidence can be believed, and what each layer is good for. PNG, no display.
+"""Pictures: how far a confidence can be believed, and what each layer is good for. PNG or SVG by the path; no display.
 
 Drawn 7 inches wide with letters of 8 points or more: readable on a page that shows the picture 700 pixels wide. Colours
 are those of Okabe and Ito, and cividis: they differ in lightness, too, for readers who do not see all hues.
@@ -12,7 +12,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -86,7 +86,9 @@ def layer_heatmap(
         for n, row in enumerate(values):
             for m, value in enumerate(row):
                 if math.isfinite(value):
-                    ink = "white" if value < 0.5 * top else "black"
+                    ink = (
+                        "#fefefe" if value < 0.5 * top else "#010101"
+                    )  # not the page's ink: the cell is what is behind
                     axes.text(m, n, texts[rows[n], columns[m]], ha="center", va="center", fontsize=SMALL, color=ink)
     for axis, layers, room in ((axes.xaxis, columns, cell), (axes.yaxis, rows, height / len(rows))):
         every = math.ceil(0.2 / room)
@@ -150,11 +152,15 @@ def _clean(axes: Axes) -> None:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Writes the PNG whole or not at all; raises `InvalidInput` if it cannot be written."""
+    """Writes the PNG, or the SVG, whole or not at all; raises `InvalidInput` if it cannot be written."""
     partial = path.with_name(f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(partial, format="png", dpi=DPI)
+        if path.suffix == ".svg":  # for a page: its letters as text, its paper that of the page
+            with rc_context({"svg.fonttype": "none", "svg.hashsalt": "hopfix"}):
+                figure.savefig(partial, format="svg", transparent=True, metadata={"Date": None})
+        else:
+            figure.savefig(partial, format="png", dpi=DPI)
         partial.replace(path)
     except OSError as error:
         raise InvalidInput(f"cannot write {path}", hint=error.strerror or str(error), param="picture") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -181,6 +182,17 @@ def _wanted(strategies: str | None, remote: bool) -> tuple[str, ...]:
     return (*(STRATEGIES if remote else ALL), CONTROLS)
 
 
+def _command() -> str:
+    """The command that was given, less what another machine has elsewhere, or what is nobody's business."""
+    given = sys.argv[1:]
+    for option in ("--out", "--shard", "--vllm-key", "--url-key"):
+        while option in given:
+            at = given.index(option)
+            del given[at : at + 2]
+    kept = [word for word in given if not word.startswith(("--vllm-key=", "--url-key=", "--out=", "--shard="))]
+    return shlex.join(["hopfix", *(word for word in kept if word != "--json")])
+
+
 def _about(corrector: Any, engine: str) -> dict[str, Any]:
     """What the predictions are of: model, profile, engine, versions."""
     from hashlib import sha256
@@ -217,15 +229,15 @@ async def _remote(url: str, model: str | None, key: str | None, chat: bool) -> t
 
 
 def _report(run: Any, about: dict[str, Any], out: Path | None, profile: Any = None) -> dict[str, Any]:
-    from eval import report
     from eval.calibration.overlap import overlap
+    from eval.reports.evaluation import write
     from eval.results import results_of
 
-    results = {**about, **results_of(run)}
+    results = {**about, "command": _command(), **results_of(run)}
     if profile is not None:
         results["overlap"] = overlap(profile, (p["bridge"] for p in run.predictions() if p["set"] == "test"))
     if out is not None:
-        report.write(out, results)
+        write(out, results)
     return results
 
 
@@ -236,7 +248,7 @@ def _print(results: dict[str, Any], as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from eval.report import COLUMNS, summary, table_rows
+    from eval.reports.evaluation import COLUMNS, summary, table_rows
 
     console = Console()
     for title, table in results["tables"].items():
