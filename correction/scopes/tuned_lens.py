@@ -28,7 +28,7 @@ def layer_mapping(inspector: Inspector, request: Request, layer: int) -> Mapping
     """The request's mapping l -> L for a layer l; raises `InvalidInput` for one that was fitted for other layers."""
     name = (request.mapping or "identity").replace(BLANK, str(layer))
     depth = inspector.host(request.model).loaded.parts.depth
-    source = Source(prompt=request.prompt, layer=layer, model=request.model)
+    source = Source(prompt=request.prompts[0], layer=layer, model=request.model)
     if notes := inspector.notes(Graft(source=source, layer=depth, mapping=name), request.model):
         raise InvalidInput(
             f"{name}: {notes[0]}",

@@ -27,9 +27,11 @@ def holding(corrector: Corrector, placeholder: str) -> Corrector:
     return corrector.using(replace(corrector.used, placeholder=placeholder))
 
 
-def suitable(corrector: Corrector, questions: Sequence[GoldQuestion]) -> list[str]:
-    """The placeholders that this tokenizer keeps as one token in every hop 2."""
-    names = dict.fromkeys((corrector.used.placeholder, *PLACEHOLDERS))
+def suitable(
+    corrector: Corrector, questions: Sequence[GoldQuestion], placeholders: Sequence[str] = PLACEHOLDERS
+) -> list[str]:
+    """The placeholders that this tokenizer keeps as one token in every hop 2, the one in use first."""
+    names = dict.fromkeys((corrector.used.placeholder, *placeholders))
     return [name for name in names if _fits(holding(corrector, name), questions)]
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from eval.commands import experiment
+
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -97,6 +99,9 @@ def formats() -> None:
     width = max(map(len, DATASETS))
     for dataset in DATASETS.values():
         sys.stdout.write(f"{dataset.name:<{width}}  {dataset.title}; {SCORERS[dataset.scorer].says}\n")
+
+
+app.command("experiment")(experiment.command)
 
 
 async def _evaluate(

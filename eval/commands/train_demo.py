@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -26,11 +25,10 @@ def command(
 
     from correction.models import resolve_device
     from eval.commands import progress
-    from eval.demo_world.card import card, measure
     from eval.demo_world.generated import generate
-    from eval.demo_world.suite import suite, write_suite
+    from eval.demo_world.making import make_model
     from eval.demo_world.tokenizer import build_tokenizer
-    from eval.demo_world.training import ARCHITECTURES, GENERATED, SIZES, Recipe, train
+    from eval.demo_world.training import ARCHITECTURES, GENERATED, SIZES, Recipe
     from eval.demo_world.world import World
 
     for value, known, flag in (
@@ -48,8 +46,6 @@ def command(
     tokenizer = build_tokenizer(told)
     facts, chains = len(list(told)), len(told.split_chains()["train"])
     typer.echo(f"{facts} facts, {chains} two-hop chains, {len(tokenizer)} tokens", err=True)
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
     with progress.bar("training", recipe.steps) as advance:
         done = 0
 
@@ -60,22 +56,6 @@ def command(
             if step % 100 == 0:
                 typer.echo(f"step {step} of {recipe.steps}, loss {loss:.3f}", err=True)
 
-        model = train(recipe, tokenizer, told, device=str(torch_device), checkpoint=checkpoint, on_step=on_step)
-    measured = measure(model, tokenizer, told)
-    shape = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "layers": model.config.num_hidden_layers,
-        "width": model.config.hidden_size,
-    }
-    write_suite(suite(told), out / "questions")
-    # Written beside and moved, so that a folder with config.json is a whole model.
-    partial = out / "partial"
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    (partial / "README.md").write_text(card(recipe, told, measured, shape), encoding="utf-8")
-    for file in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
-        file.replace(out / file.name)
-    shutil.rmtree(partial)
-    checkpoint.unlink(missing_ok=True)
+        measured = make_model(out, recipe, told, tokenizer=tokenizer, device=str(torch_device), on_step=on_step)
     for name, cell in measured.items():
         sys.stdout.write(f"{name}\t{cell['accuracy']:.4f}\t{cell['n']:.0f}\n")
