@@ -23,6 +23,7 @@ SUMMARIES = {
     "inspect": "Run any Patchscope: lenses, entity descriptions, causal tracing, layer grids.",
     "fit": "Fit a mapping between the hidden states of two layers or two models.",
     "bench": "Measure speed and memory side by side.",
+    "reproduce": "Reproduce the paper's multi-hop table on a model.",
     "train-demo": "Train the demo model from scratch.",
 }
 

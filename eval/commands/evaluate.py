@@ -128,7 +128,7 @@ async def _evaluate(
         answerer, about = await _remote(**remote)
     else:
         answerer = await open_corrector(model, **corrector_settings)
-        about = _about(answerer, corrector_settings["engine"])
+        about = about_model(answerer, corrector_settings["engine"])
     try:
         predictor = Predictor(answerer, scorer, wanted, judged["withhold_hops"])
         about |= {
@@ -152,16 +152,12 @@ def _suite(path: str | None, format: str, limit: int | None, strict: bool) -> tu
     from hashlib import sha256
 
     from correction.errors import InvalidInput
-    from eval.datasets import DATASETS
     from eval.datasets.hub import fetched
     from eval.demo_world.suite import demo_suite
     from eval.questions import digest
     from eval.suite import SETS, open_suite
 
-    if format not in DATASETS:
-        hint = f"choose one of {', '.join(DATASETS)}"
-        raise InvalidInput(f"unknown format {format!r}", hint=hint, param="format")
-    dataset = DATASETS[format]
+    dataset = dataset_named(format)
     if path is None:
         if format != "hopfix":
             raise InvalidInput("there is no file", hint="give --questions with the format", param="questions")
@@ -172,6 +168,16 @@ def _suite(path: str | None, format: str, limit: int | None, strict: bool) -> tu
     suite = open_suite(here, dataset, limit=limit, strict=strict)
     whole = sha256("".join(f"{name} {reading.digest()}" for name, reading in suite.items()).encode()).hexdigest()
     return suite, dataset, whole, f"{dataset.title}: {Path(path).name}"
+
+
+def dataset_named(name: str) -> Any:
+    """The dataset of this format; raises `InvalidInput`."""
+    from correction.errors import InvalidInput
+    from eval.datasets import DATASETS
+
+    if name not in DATASETS:
+        raise InvalidInput(f"unknown format {name!r}", hint=f"choose one of {', '.join(DATASETS)}", param="format")
+    return DATASETS[name]
 
 
 def _count(questions: Any) -> int | None:
@@ -198,7 +204,7 @@ def _command() -> str:
     return shlex.join(["hopfix", *(word for word in kept if word != "--json")])
 
 
-def _about(corrector: Any, engine: str) -> dict[str, Any]:
+def about_model(corrector: Any, engine: str) -> dict[str, Any]:
     """What the predictions are of: model, profile, engine, versions."""
     from hashlib import sha256
     from importlib.metadata import version

@@ -70,7 +70,7 @@ async def _run(
 
     async with AsyncExitStack() as stack:
         say = stack.enter_context(progress.stages(experiment.name))
-        lab = await _lab(stack, experiment, named, opened, cases or experiment.count, models, say)
+        lab = await open_lab(stack, experiment, named, opened, cases or experiment.count, models, say)
         figures, document = await experiment(lab)
     if out is None:
         sys.stdout.write(markdown(document))
@@ -83,7 +83,7 @@ async def _run(
     return figures
 
 
-async def _lab(
+async def open_lab(
     stack: AsyncExitStack,
     experiment: Experiment,
     named: dict[str, str],

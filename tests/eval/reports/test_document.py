@@ -59,9 +59,8 @@ class Page(HTMLParser):
         self.tags.append(tag)
         if tag not in self.VOID:
             self.open.append(tag)
-        self.fetched += [
-            v for name, v in attrs if name in ("src", "href", "xlink:href", "action") and v and v[0] != "#"
-        ]
+        links = [v for name, v in attrs if name in ("src", "href", "xlink:href", "action") and v]
+        self.fetched += [link for link in links if not link.startswith(("#", "data:image/png;base64,"))]
         self.fetched += [name for name, _ in attrs if name.startswith("on")]
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
