@@ -6,7 +6,7 @@ VENV_PEERS ?= .venv-peers
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm up vllm peers nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-vllm up vllm peers nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -77,12 +77,13 @@ profile: $(VENV)/.installed
 	$(BIN)/hopfix calibrate --out correction/demo/profile
 
 tables: $(VENV)/.installed
+	rm -rf runs/hops runs/question
 	$(BIN)/hopfix eval --out runs/hops >/dev/null
 	$(BIN)/hopfix eval --from question --out runs/question >/dev/null
 	$(BIN)/hopfix bench strategies --rounds 9 > runs/cost.md
 	cat runs/hops/report.md runs/question/report.md > docs/results.md
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
-	cp runs/hops/reliability.png docs/pictures/
+	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
 
 # The same on two more architectures, trained from scratch on worlds of other seeds: about half an hour.
 proof: $(VENV)/.installed
@@ -91,7 +92,7 @@ proof: $(VENV)/.installed
 	  arch=$${model%:*}; folder=runs/$$arch; \
 	  test -e $$folder/config.json || $(BIN)/hopfix train-demo --out $$folder --arch $$arch --world generated --seed $${model#*:} && \
 	  $(BIN)/hopfix calibrate --model $$folder --questions $$folder/questions/calibration.jsonl --out $$folder/profile && \
-	  $(BIN)/hopfix eval --model $$folder --profile $$folder/profile --questions $$folder/questions --out $$folder/results >/dev/null && \
+	  rm -rf $$folder/results && $(BIN)/hopfix eval --model $$folder --profile $$folder/profile --questions $$folder/questions --out $$folder/results >/dev/null && \
 	  $(BIN)/hopfix bench strategies --model $$folder --profile $$folder/profile --questions-file $$folder/questions --rounds 9 > $$folder/cost.md && \
 	  cat $$folder/results/report.md $$folder/cost.md >> docs/other-models.md || exit 1; \
 	done
@@ -118,6 +119,20 @@ soak: $(VENV)/.installed
 	mkdir -p runs
 	$(BIN)/hopfix bench soak --requests 100000 --seconds 3600 > runs/soak.md
 	cp runs/soak.md docs/
+
+# An evaluation's memory by the number of its questions: about ten minutes.
+streaming: $(VENV)/.installed
+	mkdir -p runs
+	$(BIN)/hopfix bench streaming > runs/streaming.md
+	cp runs/streaming.md docs/
+
+# The paper's experiments and those it leaves open; trains small models into runs/models the first time.
+experiments: $(VENV)/.installed
+	mkdir -p docs/experiments
+	for name in $$($(BIN)/hopfix eval experiment | cut -d' ' -f1); do \
+	  $(BIN)/hopfix eval experiment $$name --out runs/experiments || exit 1; \
+	done
+	cp -r runs/experiments/*.md runs/experiments/pictures docs/experiments/
 
 # The API's document, from the code: a test compares.
 openapi: $(VENV)/.installed

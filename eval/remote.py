@@ -105,7 +105,7 @@ class RemoteModel:
     async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         """The reply's JSON. Waits and asks again where the server is overloaded or not ready; raises `InvalidInput` for
         what it refuses and `EngineUnavailable` where it gives nothing that can be used."""
-        where = f"{self._client.base_url}{path.lstrip('/')}"
+        where = f"{str(self._client.base_url).rstrip('/')}{path}"
         for attempt in range(TRIES):
             try:
                 reply = await self._client.request(method, path, json=body)
@@ -115,9 +115,10 @@ class RemoteModel:
                 if reply.status_code == 200:
                     return self._read(reply, where)
                 failure = f"{where} answered {reply.status_code}: {reply.text[:200]}"
+                if reply.status_code in (400, 413, 422):  # this question; the next may do
+                    raise InvalidInput(failure, hint="see what it says", param="url")
                 if reply.status_code not in (429, 500, 502, 503, 504):
-                    hint = "see what it says; is the model's name right?"
-                    raise InvalidInput(failure, hint=hint, param="url")
+                    raise EngineUnavailable(failure, hint="are its key and the model's name right?", param="url")
             if attempt + 1 < TRIES:
                 await asyncio.sleep(0.5 * 2**attempt)
         raise EngineUnavailable(failure, hint="is the server up?", param="url")

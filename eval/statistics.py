@@ -18,7 +18,7 @@ Ints = npt.NDArray[np.intp]
 Confidences = Sequence[float] | Floats
 Marks = Sequence[bool] | npt.NDArray[np.bool_]
 Clusters = Sequence[str] | npt.NDArray[np.int64]
-DRAWN_AT_ONCE = 1 << 22  # numbers: a bootstrap of 100,000 clusters needs no gigabytes
+DRAWN_AT_ONCE = 1 << 20  # numbers: a bootstrap of 100,000 clusters needs no gigabytes
 
 
 def bootstrap_interval(

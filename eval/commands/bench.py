@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from eval.bench.sweep import Case
 
-WHAT = ("sweep", "passes", "all", "strategies", "vllm", "serve", "soak")
+WHAT = ("sweep", "passes", "all", "strategies", "vllm", "serve", "soak", "streaming")
 SIDES = "plain,paper,nnsight,nnsight_skip,transformer_lens,pyvene"
 
 
@@ -23,12 +23,13 @@ def command(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="sweep|passes|all|strategies|vllm|serve|soak",
+            metavar="|".join(WHAT),
             help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
             "capture cost. all: both, for several sizes, as docs/benchmarks.md has them. strategies: what a corrected "
             "answer of a model costs beside two_step. vllm: what patching costs inside vLLM, and answers by engine. "
             "serve: the service beside the same engine offline, under load and overload. soak: all kinds of requests "
-            "for long, each answer checked; exit 1 if anything was lost or wrong.",
+            "for long, each answer checked; exit 1 if anything was lost or wrong. streaming: an evaluation's "
+            "memory by the number of its questions.",
         ),
     ],
     sides: Annotated[str, typer.Option(help="Who takes part in the sweep beside hopfix.")] = SIDES,
@@ -85,6 +86,9 @@ def command(
         return
     if what == "soak":
         _soak(seconds, requests, connections, as_json)
+        return
+    if what == "streaming":
+        _streaming(as_json)
         return
     threads = threads or 2
     if what == "vllm":
@@ -206,6 +210,15 @@ def _soak(seconds: float | None, requests: int | None, connections: int, as_json
     sys.stdout.write(json.dumps(results) + "\n" if as_json else markdown(results))
     if not sound(results):
         raise typer.Exit(1)
+
+
+def _streaming(as_json: bool) -> None:
+    from eval.bench.streaming import COUNTS, measure_streaming, streaming_markdown
+    from eval.commands import progress
+
+    with progress.bar("runs", len(COUNTS)) as advance:
+        results = {"machine": _machine(), **measure_streaming(on_done=advance)}
+    sys.stdout.write(json.dumps(results) + "\n" if as_json else streaming_markdown(results))
 
 
 def _passes(case: Case, threads: int) -> dict[str, Any]:

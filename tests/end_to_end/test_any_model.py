@@ -89,7 +89,7 @@ def test_it_calibrates_and_evaluates(folder: Path, profile: Path, tmp_path: Path
     assert results["overlap"]["questions"] == 0
     assert 0 <= results["confidence"]["ece"] <= 0.25
     assert {file.name for file in tmp_path.iterdir()} == {
-        "predictions.jsonl", "reliability.png", "report.md", "results.json",
+        "journal.jsonl", "pictures", "predictions.jsonl", "report.html", "report.md", "results.json",
     }  # fmt: skip
 
 

@@ -52,3 +52,11 @@ def test_mcnemar_counts_only_disagreements() -> None:
     assert mcnemar([True] * 5 + [False] * 5, [True] * 5 + [False] * 5) == 1.0
     # Eight to nothing: two-sided 2 * (1/2)^8.
     assert mcnemar([True] * 8 + [True] * 50, [False] * 8 + [True] * 50) == pytest.approx(2 / 256)
+
+
+def test_a_bootstrap_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = [float(n % 3 == 0) for n in range(90)]
+    clusters = [str(n // 2) for n in range(90)]
+    at_once = bootstrap_interval(scores, clusters)
+    monkeypatch.setattr("eval.statistics.DRAWN_AT_ONCE", 100)
+    assert bootstrap_interval(scores, clusters) == pytest.approx(at_once, abs=0.02)
