@@ -73,11 +73,16 @@ def _comparable(said: str, gold: str) -> bool:
 
 
 def _mquake(text: str, question: GoldQuestion) -> Score:
-    return Score(text in question.accepted, f1(text, question.accepted))
+    return Score(text.rstrip() in question.accepted, f1(text, question.accepted))
+
+
+def _twohopfact(text: str, question: GoldQuestion) -> Score:
+    return Score(text.strip().startswith(question.accepted), f1(text, question.accepted))
 
 
 def _popqa(text: str, question: GoldQuestion) -> Score:
-    found = any(form in text for name in question.accepted for form in (name, name.lower(), name.capitalize()))
+    line = text.removeprefix("\n\n").partition("\n")[0]
+    found = any(form in line for name in question.accepted for form in (name, name.lower(), name.capitalize()))
     return Score(found, f1(text, question.accepted))
 
 
@@ -125,6 +130,7 @@ SCORERS = {
         Scorer("hotpotqa", "HotpotQA's exact match and F1, over aliases as 2WikiMultihopQA takes them", _hotpotqa),
         Scorer("musique", "MuSiQue's exact match and F1, the best over aliases", _musique),
         Scorer("mquake", "equal to the answer or an alias, to the letter, in any of the wordings (MQuAKE)", _mquake),
+        Scorer("twohopfact", "the text begins with the answer or an alias, to the letter (TwoHopFact)", _twohopfact),
         Scorer("popqa", "an accepted answer stands in the text (PopQA)", _popqa),
         Scorer("prefix", "a prefix of the answer, whatever its case (LRE)", _prefix),
         Scorer("contains", "the answer stands in the text, whatever its case (Hopping Too Late)", _contains),

@@ -46,5 +46,5 @@ def read(path: Path) -> Iterator[Asked]:
     return each(table(path), question)
 
 
-TWOHOPFACT = Dataset("twohopfact", "TwoHopFact (Yang et al. 2024a)", read, "socrates", ("*TwoHopFact.csv",))
+TWOHOPFACT = Dataset("twohopfact", "TwoHopFact (Yang et al. 2024a)", read, "twohopfact", ("*TwoHopFact.csv",))
 SOCRATES = Dataset("socrates", "SOCRATES (Yang et al. 2024b)", read, "socrates", ("*SOCRATES*.csv",))
