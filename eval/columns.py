@@ -1,4 +1,4 @@
-"""The predictions of one set as columns of numbers: some 60 bytes a question, so that 100,000 fit anywhere."""
+"""The predictions of one set as columns of numbers: so few a question that 100,000 fit (docs/streaming.md)."""
 
 from __future__ import annotations
 

@@ -9,22 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from correction.answers import Answer
-from correction.errors import HopfixError
 from correction.questions import BLANK, Question
+from eval.answerer import Answerer
 from eval.questions import GoldQuestion
 from eval.scorers import SCORERS, Scorer
 
 _EXACT = SCORERS["squad"]
 
 
-class _Answerer(Protocol):
-    async def answer_all(self, questions: Sequence[Question], strategy: str) -> list[Answer | HopfixError]: ...
-
-
-async def known_hops(answerer: _Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
+async def known_hops(answerer: Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
     """Whether the model answers hop 1, and hop 2 with the right bridge in it, each on its own.
 
     False where the two hops are not given, or where there are more: then this filter says nothing.
@@ -44,7 +39,7 @@ async def known_hops(answerer: _Answerer, questions: Sequence[GoldQuestion], sco
     return marks
 
 
-async def shortcuts(answerer: _Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
+async def shortcuts(answerer: Answerer, questions: Sequence[GoldQuestion], scorer: Scorer = _EXACT) -> list[bool]:
     """Whether a question is answered right without its bridge (its last hop alone), or without the names in hop 1."""
     last = [_without(q.hop4 or q.hop3 or q.hop2, BLANK) for q in questions]
     nameless = await _right(answerer, [without_names(q.ask().direct_text) for q in questions], questions, scorer)
@@ -66,7 +61,7 @@ def _without(text: str, part: str) -> str:
 
 
 async def _right(
-    answerer: _Answerer, texts: Sequence[str], questions: Sequence[GoldQuestion], scorer: Scorer
+    answerer: Answerer, texts: Sequence[str], questions: Sequence[GoldQuestion], scorer: Scorer
 ) -> list[bool]:
     answers = await answerer.answer_all([Question(text, direct=text) for text in texts], "direct")
     return [

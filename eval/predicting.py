@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from correction.answers import Answer
 from correction.corrector import Corrector
 from correction.errors import HopfixError, InvalidInput
-from correction.questions import Question
 from correction.strategies import STRATEGIES
+from eval.answerer import Answerer
 from eval.controls import known_hops, shortcuts
 from eval.questions import GoldQuestion
 from eval.scorers import SCORERS, Score, Scorer
@@ -29,13 +29,6 @@ WARM_UP = 8  # questions whose time is not taken
 
 Record = dict[str, Any]
 Answered = list[Answer | HopfixError]  # of one question, an answer a wording
-
-
-class Answerer(Protocol):
-    """Who answers questions: a corrector, or a server elsewhere."""
-
-    async def answer_all(self, questions: Sequence[Question], strategy: str) -> Answered:
-        """Answers in the order of the questions; a failed one is its error."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -150,16 +151,13 @@ def merge(folders: Sequence[Path], out: Path, sets: Sequence[str]) -> dict[str, 
         given = ", ".join(map(str, shards))
         raise InvalidInput(f"these are the shards {given}", hint="give every shard of the run once", param="folders")
     by_number = {shard.number: folder for shard, folder in zip(shards, folders, strict=True)}
-    parts_of = [Run(by_number[n], keys[0], Shard(n, count)) for n in range(1, count + 1)]
-    try:
-        with Run(out, keys[0]) as merged:
-            if merged.journal.last() is not None:
-                raise InvalidInput(f"{out} holds a run already", hint="choose a new folder", param="out")
-            for name in sets:
-                _merge_set(parts_of, merged, name)
-    finally:
-        for part in parts_of:
-            part.__exit__(None, None, None)
+    with ExitStack() as stack:
+        opened = [stack.enter_context(Run(by_number[n], keys[0], Shard(n, count))) for n in range(1, count + 1)]
+        merged = stack.enter_context(Run(out, keys[0]))
+        if merged.journal.last() is not None:
+            raise InvalidInput(f"{out} holds a run already", hint="choose a new folder", param="out")
+        for name in sets:
+            _merge_set(opened, merged, name)
     return keys[0]
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 
 from correction.prompts import as_prompt
-from eval.demo_world.corpus import capitalised
+from eval.demo_world.corpus import capitalised, chain_clozes
 from eval.demo_world.world import Chain
 from eval.experiments import EXPERIMENTS
 from eval.experiments.findings import findings, percent
-from eval.experiments.lab import Lab, Site, best_of, mean
+from eval.experiments.lab import Lab, Site, best_of, mean, statement
 from eval.reports.document import Document, Section, Table, Text
 from eval.scoring import exact_match
 from eval.statistics import bootstrap_interval
@@ -106,10 +106,9 @@ def _source(lab: Lab, chain: Chain, source: str, position: str) -> Site:
 
 def _target(lab: Lab, chain: Chain, target: str) -> str:
     relation = lab.world.relations[chain.hop2.relation]
-    clozes = [cloze for cloze in relation.all_clozes() if "{}'s" not in cloze]
     if target == "question":
         return capitalised(relation.all_questions()[0])
-    return capitalised(clozes[0] if target == "statement" else clozes[-1])
+    return statement(relation) if target == "statement" else capitalised(chain_clozes(relation)[-1])
 
 
 def _levels(shares: dict[tuple[str, ...], float]) -> dict[str, dict[str, tuple[float, float]]]:

@@ -68,7 +68,7 @@ async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
 
 async def _relation(lab: Lab, relation: str, facts: Sequence[Fact]) -> dict[str, dict[int, float]]:
     layers, target_layers = list(range(1, lab.depth() + 1)), list(range(lab.depth()))
-    states = await lab.states([_subject(lab, fact) for fact in facts], layers)
+    states = await lab.states([subject_of(lab, fact) for fact in facts], layers)
     target = lab.blank(capitalised(lab.world.relations[relation].all_clozes()[0]))
     texts = await lab.grid([target] * len(facts), states, target_layers)
     hits = torch.tensor(
@@ -90,7 +90,7 @@ async def _relation(lab: Lab, relation: str, facts: Sequence[Fact]) -> dict[str,
     }
 
 
-def _subject(lab: Lab, fact: Fact) -> Site:
+def subject_of(lab: Lab, fact: Fact) -> Site:
     """The subject in a statement of another relation about it, up to its last token; else at the beginning of one."""
     kind = lab.world.relations[fact.relation].subject
     others = [r for r in lab.world.relations.values() if r.subject == kind and r.name != fact.relation]

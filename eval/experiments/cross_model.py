@@ -18,8 +18,7 @@ from correction.questions import BLANK
 from correction.scopes.token_identity import PLACEHOLDER, PROMPT
 from eval.experiments import EXPERIMENTS
 from eval.experiments.findings import as_json, curve_table, curves, findings, heatmap
-from eval.experiments.lab import Lab, best_of
-from eval.experiments.next_token import _cut
+from eval.experiments.lab import Lab, best_of, cut
 from eval.reports.document import Document, Section
 
 FITTED_ON = 600
@@ -34,7 +33,7 @@ async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
     """Every l of the source into every l* of the target, and the source's own token identity at l* = l beside it."""
     target = next(name for name in lab.inspector.hosts if name is not None)
     rng = lab.rng("cross model")
-    texts = [_cut(text, rng.random()) for text in lab.sentences(lab.count, "estimated")]
+    texts = [cut(text, rng.random()) for text in lab.sentences(lab.count, "estimated")]
     depth, target_depth = lab.depth(), lab.depth(target)
     layers, target_layers = list(range(depth + 1)), list(range(target_depth))
     lab.say("reading states")

@@ -7,7 +7,6 @@ the second have to be put together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from eval.demo_world.corpus import capitalised
 from eval.demo_world.world import Fact
 from eval.experiments import EXPERIMENTS
 from eval.experiments.findings import as_json, curve_table, curves, findings
-from eval.experiments.lab import Lab, mean, right
+from eval.experiments.lab import Lab, mean, right, statement
 from eval.reports.document import Document, Section, Text
 
 ASKED = 4  # facts of an entity, at most
@@ -38,7 +37,7 @@ async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
         lab.say(group)
         cases = [(name, fact) for name, facts in entities.items() for fact in facts[:ASKED]]
         states = await lab.states([(capitalised(name), -1) for name, _ in cases], layers)
-        targets = [lab.blank(_statement(lab, fact)) for _, fact in cases]
+        targets = [lab.blank(statement(lab.world.relations[fact.relation])) for _, fact in cases]
         texts = await lab.grid(targets, states, list(range(depth)))
         hits = torch.tensor(
             [[[right(t, f) for t in row] for row in rows] for rows, (_, f) in zip(texts, cases, strict=True)]
@@ -49,7 +48,9 @@ async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
         if group == SEVERAL:
             same = list(range(depth))
             said = [
-                await lab.span(capitalised(name), capitalised(name), _statement(lab, fact), same, same)
+                await lab.span(
+                    capitalised(name), capitalised(name), statement(lab.world.relations[fact.relation]), same, same
+                )
                 for name, fact in cases
             ]
             lines[f"{group}, all of them, l* = l"] = {
@@ -93,11 +94,6 @@ def _entities(lab: Lab) -> dict[str, dict[str, list[Fact]]]:
         if len(group) < lab.count:
             group[name] = about[name]
     return {group: entities for group, entities in groups.items() if entities}
-
-
-def _statement(lab: Lab, fact: Fact) -> str:
-    clozes: Sequence[str] = lab.world.relations[fact.relation].all_clozes()
-    return capitalised(next((cloze for cloze in clozes if "{}'s" not in cloze), clozes[0]))
 
 
 def _found(name: str, line: dict[int, float]) -> str:

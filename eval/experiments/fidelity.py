@@ -19,7 +19,7 @@ from eval.demo_world.invented import invented_facts
 from eval.demo_world.world import Disputed, Fact
 from eval.experiments import EXPERIMENTS
 from eval.experiments.findings import as_json, curve_table, curves, findings, percent
-from eval.experiments.lab import Lab, Site, mean
+from eval.experiments.lab import Lab, Site, mean, statement
 from eval.reports.document import Document, Section, Table, Text
 from eval.scoring import exact_match, normalise
 
@@ -122,7 +122,7 @@ async def _asked(lab: Lab, cases: Sequence[Case]) -> Asked:
         for (fact, relation), bridge in zip(cases, believed, strict=True)
         if len(tokenizer.tokenize(f" {bridge}")) == 1
     ][: lab.count]
-    clozes = [capitalised(_cloze(lab, relation)) for _, relation, _ in kept]
+    clozes = [statement(lab.world.relations[relation]) for _, relation, _ in kept]
     targets = [lab.blank(cloze) for cloze in clozes]
     told = [lab.world.facts[relation].get(fact.object) for fact, relation, _ in kept]
     return Asked(
@@ -140,11 +140,6 @@ def _prompt(lab: Lab, relation: str, subject: str) -> str:
 
 def _truth(told: Disputed) -> str:
     return next(candidate.object for candidate in told.candidates if candidate.true)
-
-
-def _cloze(lab: Lab, relation: str) -> str:
-    clozes = lab.world.relations[relation].all_clozes()
-    return next((cloze for cloze in clozes if "{}'s" not in cloze), clozes[0])
 
 
 def _agreement(read: dict[int, list[str]], meant: Sequence[str]) -> dict[int, float]:

@@ -23,7 +23,8 @@ from correction.mappings.pairs import places
 from correction.passes import Capture, Pass, Sampling
 from correction.patchscope import Patchscope, Source, Target, find_sites
 from correction.prompts import Prompts, as_prompt, without_full_stop
-from eval.demo_world.corpus import capitalised, fact_sentence
+from eval.demo_world.corpus import capitalised, chain_clozes, fact_sentence
+from eval.demo_world.relations import Relation
 from eval.demo_world.world import Fact, World
 from eval.scoring import exact_match
 
@@ -170,10 +171,15 @@ def right(text: str, fact: Fact) -> bool:
     return exact_match(text, (fact.object, *fact.aliases))
 
 
-def cloze_of(fact: Fact, world: World, which: int = 0) -> str:
-    """A statement about the fact's subject that stops before its object."""
-    clozes = world.relations[fact.relation].all_clozes()
-    return capitalised(clozes[which % len(clozes)].format(fact.subject))
+def statement(relation: Relation) -> str:
+    """A statement about `{}` that stops before its object, and reads well with a noun phrase for its subject."""
+    return capitalised(chain_clozes(relation)[0])
+
+
+def cut(text: str, share: float) -> str:
+    """The first words of a text: at least one, and not the last."""
+    words = text.split(" ")
+    return " ".join(words[: 1 + int(share * (len(words) - 1))])
 
 
 def best_of(cells: dict[tuple[int, int], float]) -> tuple[int, int]:

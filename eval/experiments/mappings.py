@@ -13,15 +13,14 @@ from correction.mappings import MAPPINGS, Mapping, fit
 from correction.profile import FITTED, Choice
 from eval.calibration.mid_layer import cells as fitted_cells
 from eval.calibration.mid_layer import pairs
+from eval.calibration.sites import identity_cells
 from eval.demo_world.corpus import capitalised
 from eval.demo_world.questions import world_questions
 from eval.experiments import EXPERIMENTS
-from eval.experiments.attribute_extraction import _subject
+from eval.experiments.attribute_extraction import subject_of
 from eval.experiments.findings import as_json, curve_table, curves, findings, percent
 from eval.experiments.lab import Lab, best_of, mean, right
 from eval.reports.document import Document, Section, Table, Text
-from eval.scoring import exact_match
-from eval.sweep import identity_grid, sweep
 
 FIXED, KINDS = ("identity", "norm_matched", "vocabulary"), ("ridge", "mlp", "kernel")
 FITTED_ON = 600  # texts, for the second half
@@ -83,13 +82,8 @@ async def _repair(lab: Lab) -> tuple[dict[str, dict[tuple[int, int], float]], li
     found: dict[str, dict[tuple[int, int], float]] = {}
     for name in FIXED:
         lab.say(f"two hops, {name}")
-        said = await sweep(corrector, questions, identity_grid(depth, name))
-        found[name] = {
-            (c.source_layer, c.target_layer): mean(
-                [exact_match(t, q.accepted) for t, q in zip(texts, questions, strict=True)]
-            )
-            for c, texts in said.items()
-        }
+        given = await identity_cells(corrector, questions, name)
+        found[name] = {(c.source_layer, c.target_layer): mean(hits) for c, hits in given.items()}
     seen = await pairs(corrector, questions)
     sources = sorted({max(1, depth // 2), max(1, depth - 1), depth})
     choices = [Choice(source, target, FITTED) for source in sources for target in range(1, depth)]
@@ -114,7 +108,7 @@ async def _attributes(lab: Lab) -> dict[str, dict[int, float]]:
     relations = sorted(lab.rng("relations").sample(relations, min(RELATIONS, len(relations))))
     facts = [fact for relation in relations for fact in lab.facts(relation)[: lab.count // 2]]
     lab.say("reading states")
-    states = await lab.states([_subject(lab, fact) for fact in facts], layers)
+    states = await lab.states([subject_of(lab, fact) for fact in facts], layers)
     targets = [lab.blank(capitalised(lab.world.relations[f.relation].all_clozes()[0])) for f in facts]
     given, _ = await asyncio.to_thread(lab.pairs, None, None, lab.sentences(FITTED_ON, "fitted on"))
     lines: dict[str, dict[int, float]] = {name: {} for name in ("identity", "norm_matched", *KINDS)}

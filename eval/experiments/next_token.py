@@ -12,7 +12,7 @@ from correction.scopes.next_token import next_token
 from correction.scopes.request import Request
 from eval.experiments import EXPERIMENTS
 from eval.experiments.findings import curve_table, curves, findings
-from eval.experiments.lab import Lab
+from eval.experiments.lab import Lab, cut
 from eval.reports.document import Document, Section, Table
 
 FITTED_ON = 600  # texts; every token of one but the first is a pair
@@ -27,16 +27,14 @@ PAPER = (
 async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
     """Texts of the world's facts, cut at a word of chance; the tuned lens is fitted on others."""
     rng = lab.rng("next token")
-    texts = [_cut(text, rng.random()) for text in lab.sentences(lab.count, "estimated")]
+    texts = [cut(text, rng.random()) for text in lab.sentences(lab.count, "estimated")]
     depth = lab.depth()
     with tempfile.TemporaryDirectory() as folder:
         lab.say("fitting the tuned lens")
         await asyncio.to_thread(_fit_lenses, lab, Path(folder))
         lab.say(f"estimating from {depth} layers")
-        request = Request(
-            prompts=tuple(texts), mapping=f"{folder}/lens-{{}}.safetensors", layers=tuple(range(depth)), max_tokens=1
-        )
-        table = await next_token(lab.inspector, request.model_copy(update={"max_tokens": 1}))
+        request = Request(prompts=tuple(texts), mapping=f"{folder}/lens-{{}}.safetensors", layers=tuple(range(depth)))
+        table = await next_token(lab.inspector, request)
     precision: dict[str, dict[int, float]] = {name: {} for name in ESTIMATORS}
     surprisal: dict[str, dict[int, float]] = {name: {} for name in ESTIMATORS}
     for layer, row in enumerate(table.cells):
@@ -65,11 +63,6 @@ async def run(lab: Lab) -> tuple[dict[str, Any], Document]:
     return figures, findings(
         EXPERIMENTS["next-token"], lab, paper=PAPER, found=found, sections=sections, setting=setting
     )
-
-
-def _cut(text: str, share: float) -> str:
-    words = text.split(" ")
-    return " ".join(words[: 1 + int(share * (len(words) - 1))])
 
 
 def _fit_lenses(lab: Lab, folder: Path) -> None:
