@@ -3,10 +3,11 @@ PYTHON ?= python3.11
 VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 VENV_PEERS ?= .venv-peers
+VENV_HARNESS ?= .venv-harness
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-vllm up vllm peers nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -16,16 +17,20 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@BIN=$(BIN) deploy/up
 
-test: test-core test-peers test-vllm
+test: test-core test-peers test-harness test-vllm
 
 test-core: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not vllm and not peers"
+	$(BIN)/python -m pytest -m "not vllm and not peers and not harness"
 
 # Against other people's libraries: the forward on every architecture, the benchmark's sides cell by cell.
 test-peers: $(VENV_PEERS)/.installed
 	$(VENV_PEERS)/bin/python -m pytest -m peers tests/correction/test_against_peers.py tests/eval/bench/test_sides.py
+
+# lm-evaluation-harness and Inspect against a served model.
+test-harness: $(VENV_HARNESS)/.installed
+	$(VENV_HARNESS)/bin/python -m pytest -m harness tests/end_to_end/test_lm_eval.py tests/end_to_end/test_inspect.py
 
 # vLLM for CPU exists for x86-64 Linux alone; elsewhere the stage says so and is skipped.
 test-vllm:
@@ -36,6 +41,8 @@ test-vllm:
 vllm: $(VENV_VLLM)/.installed
 
 peers: $(VENV_PEERS)/.installed
+
+harness: $(VENV_HARNESS)/.installed
 
 # For the test of replicas, which is skipped without it. Left alone where it is there, root or apt-get is not.
 nginx:
@@ -157,6 +164,13 @@ $(VENV_PEERS)/.installed: constraints-peers.txt
 	$(VENV_PEERS)/bin/python -m pip install --quiet --no-deps --requirement constraints-peers.txt
 	touch $@
 
+$(VENV_HARNESS)/.installed: pyproject.toml constraints-harness.txt
+	$(PYTHON) -m venv $(VENV_HARNESS)
+	$(VENV_HARNESS)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV_HARNESS)/bin/python -m pip install --quiet --no-deps --requirement constraints-harness.txt
+	$(VENV_HARNESS)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
 	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
@@ -164,4 +178,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) build dist runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs .mypy_cache .pytest_cache .ruff_cache

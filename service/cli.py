@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from importlib.metadata import entry_points, version
 from typing import Annotated, Any
@@ -71,6 +72,8 @@ def root(
 
 def main() -> Any:
     """Runs the command: exit 0, 1 for a failure that has a message, 2 for wrong usage."""
+    if not sys.stderr.isatty():  # downloads have their progress on a terminal, none in a pipe
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     app = typer.Typer(
         cls=_Commands,
         add_completion=False,

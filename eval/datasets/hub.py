@@ -22,7 +22,7 @@ def fetched(given: str, dataset: Dataset) -> Path:
     """
     path = Path(given)
     repository, _, file = given.partition(":")
-    if path.exists() or not _ID.fullmatch(repository) or path.suffix in (".jsonl", ".json", ".csv", ".tsv"):
+    if path.exists() or not _ID.fullmatch(repository) or Path(repository).suffix in (".jsonl", ".json", ".csv", ".tsv"):
         return path
     patterns = [file] if file else list(dataset.files)
     if not patterns:

@@ -196,7 +196,7 @@ def _example(record: Mapping[str, Any]) -> Example:
     if evidence.get("confidence") is not None:
         behind.append(("confidence", f"{evidence['confidence']:.3f}"))
     behind += [(name, text or "nothing") for name, text in said.items() if not name.endswith("oracle")]
-    return Example(f"{record['question']} direct: {said['direct']}; deployed: {said['deployed']}", behind)
+    return Example(f"{record['question']} (direct: {said['direct']}; deployed: {said['deployed']})", behind)
 
 
 def _other_sets(results: Mapping[str, Any]) -> list[Section]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 
@@ -180,7 +181,7 @@ KNOWN = [
     }
 ]
 HOPFIX = {
-    "id": "q1", "question": "Q?", "hop1": "H is", "hop2": "The currency of {} is", "bridge": "b", "answer": "a",
+    "id": "q1", "question": "Q?", "hop1": "H is", "hop2": "The currency of {} is", "bridge": "b", "answer": "rand",
     "paraphrases": ["Q again?"],
 }  # fmt: skip
 
@@ -233,3 +234,16 @@ def relation(name: str) -> str:
             "samples": [{"subject": subject, "object": object} for subject, object in samples],
         }
     )
+
+
+def write_all(folder: Path) -> dict[str, str]:
+    """A file of every format in the folder (of LRE a folder): its path by the format's name."""
+    paths: dict[str, str] = {}
+    for name, file, text, *_ in FILES:
+        if name not in paths:
+            (folder / file).write_text(text, encoding="utf-8")
+            paths[name] = str(folder / file)
+    (folder / "lre").mkdir()
+    for name in RELATIONS:
+        (folder / "lre" / f"{name}.json").write_text(relation(name), encoding="utf-8")
+    return {**paths, "lre": str(folder / "lre")}

@@ -1,0 +1,1 @@
+"""Tasks of lm-evaluation-harness: `--include_path` is this folder."""
