@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face hub's HTTP API, as far as fetching a snapshot and committing small files needs it.
+"""A stand-in for the Hugging Face hub's HTTP API, as far as fetching a snapshot needs it.
 
 MOCK: the real hub is not to be reached from every machine that runs the tests. The client is the real one
 (huggingface_hub), pointed here by HF_ENDPOINT.
@@ -6,7 +6,6 @@ MOCK: the real hub is not to be reached from every machine that runs the tests. 
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ Repositories = dict[str, dict[str, bytes]]
 
 @contextmanager
 def serving(repositories: Repositories) -> Iterator[str]:
-    """The stand-in's address. What is committed is in `repositories` afterwards."""
+    """The stand-in's address."""
 
     class Handler(_Handler):
         stored = repositories
@@ -43,8 +42,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].strip("/")
-        if path == "api/whoami-v2":
-            return self._reply({"name": "org", "type": "user"})
         if path.startswith("api/"):
             return self._repository(path.removeprefix("api/").split("/"))
         name, _, rest = path.partition("/resolve/")
@@ -57,30 +54,6 @@ class _Handler(BaseHTTPRequestHandler):
         return self._reply(files[file], {"X-Repo-Commit": _commit(files), "ETag": f'"{_hash(files[file])}"'})
 
     do_HEAD = do_GET
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
-        path = self.path.partition("?")[0].strip("/").removeprefix("api/")
-        if path == "repos/create":
-            asked = json.loads(body)
-            name = f"{asked.get('type') or 'model'}s/{asked.get('organization') or 'org'}/{asked['name']}"
-            self.stored.setdefault(name, {})
-            return self._reply({"url": f"http://{self.headers['Host']}/{name.removeprefix('models/')}"})
-        *_, action, _revision = path.split("/")
-        files = self.stored.get("/".join(path.split("/")[:3]))
-        if files is None:
-            return self._missing("RepoNotFound")
-        if action == "preupload":
-            asked = [file["path"] for file in json.loads(body)["files"]]
-            modes = [{"path": name, "uploadMode": "regular", "shouldIgnore": False} for name in asked]
-            return self._reply({"files": modes})
-        for line in body.splitlines():
-            item = json.loads(line)
-            if item["key"] == "file":
-                files[item["value"]["path"]] = base64.b64decode(item["value"]["content"])
-            elif item["key"] == "deletedFile":
-                del files[item["value"]["path"]]
-        return self._reply({"commitUrl": f"http://{self.headers['Host']}/commit/1", "commitOid": _commit(files)})
 
     def _repository(self, parts: list[str]) -> None:
         files = self.stored.get("/".join(parts[:3]))

@@ -25,24 +25,24 @@ def read(format: str, path: str | None) -> Iterable[GoldQuestion]:
         hint = f"choose one of {', '.join((DEMO, *DATASETS))}"
         raise InvalidInput(f"unknown format {format!r}", hint=hint, param="format")
     if not path:
-        hint = "give a file, or the id of a dataset on the hub"
+        hint = f"""lm_eval: --metadata '{{"{format}": "FILE or ORG/NAME"}}'; inspect: -T questions='FILE or ORG/NAME'"""
         raise InvalidInput(f"there is no path to {format}'s questions", hint=hint, param="questions")
     return Reading(DATASETS[format], fetched(path, DATASETS[format]))
 
 
-def gold(question: GoldQuestion, format: str) -> dict[str, Any]:
+def fields(question: GoldQuestion, format: str) -> dict[str, Any]:
     """What `score` needs to know of the question, as JSON has it."""
     scorer = DATASETS["hopfix" if format == DEMO else format].scorer
     return {"scorer": scorer, **asdict(question)}
 
 
-def question_of(gold: Mapping[str, Any]) -> GoldQuestion:
-    """The question that `gold` was made from."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in gold.items()}
-    del fields["scorer"]
-    return GoldQuestion(**fields)
+def question_of(fields: Mapping[str, Any]) -> GoldQuestion:
+    """The question that they were made from."""
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    del given["scorer"]
+    return GoldQuestion(**given)
 
 
-def score(answer: str, gold: Mapping[str, Any]) -> Score:
+def score(answer: str, fields: Mapping[str, Any]) -> Score:
     """The answer by the rule of its dataset's authors."""
-    return scorer_named(gold["scorer"]).score([without_full_stop(answer.strip())], question_of(gold))
+    return scorer_named(fields["scorer"]).score([without_full_stop(answer.strip())], question_of(fields))

@@ -96,3 +96,4 @@ def test_a_task_without_its_path_says_how_to_give_it() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **OFFLINE})
     assert done.returncode != 0
     assert "there is no path to musique's questions" in done.stderr
+    assert """--metadata '{"musique": "FILE or ORG/NAME"}'""" in done.stderr

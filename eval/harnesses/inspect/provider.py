@@ -24,6 +24,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 BUSY = (429, 503)
 AT_ONCE = 16  # requests in flight
+TIMEOUT = 120.0  # seconds: longer than the service's own deadline
 
 
 class Refused(RuntimeError):
@@ -45,14 +46,13 @@ class HopfixAPI(ModelAPI):
         config: GenerateConfig | None = None,
         strategy: str = "deployed",
         with_direct: bool = False,
-        timeout: float = 60.0,
     ) -> None:
         super().__init__(model_name, base_url, api_key, ["HOPFIX_API_KEY"], config or GenerateConfig())
         address = base_url or os.environ.get("HOPFIX_BASE_URL") or "http://127.0.0.1:8000"
         self.base_url = address.rstrip("/").removesuffix("/v1")  # openai-api/hopfix reads the same variable, with /v1
         self.fields = {"strategy": strategy, "with_direct": with_direct}
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
-        self._client = httpx.AsyncClient(base_url=self.base_url, headers=headers, timeout=timeout)
+        self._client = httpx.AsyncClient(base_url=self.base_url, headers=headers, timeout=TIMEOUT)
 
     async def generate(
         self, input: list[ChatMessage], tools: list[ToolInfo], tool_choice: ToolChoice, config: GenerateConfig

@@ -17,7 +17,7 @@ def two_hop(questions: str | None = None, format: str = "demo", asked: str = "qu
 
     `asked` is "question", or "direct" for the cloze that base models complete.
     """
-    from eval.harnesses.two_hop import gold, read
+    from eval.harnesses import gold
 
     if asked not in ("question", "direct"):
         raise ValueError(f"asked={asked}: choose 'question' or 'direct'")
@@ -26,9 +26,9 @@ def two_hop(questions: str | None = None, format: str = "demo", asked: str = "qu
             id=question.id,
             input=(asked == "question" and question.question) or question.ask().direct_text,
             target=list(question.accepted),
-            metadata=gold(question, format),
+            metadata=gold.fields(question, format),
         )
-        for question in read(format, questions)
+        for question in gold.read(format, questions)
     ]
     return Task(dataset=MemoryDataset(samples, name=format), solver=generate(), scorer=[right(), bridge_right()])
 
@@ -36,11 +36,11 @@ def two_hop(questions: str | None = None, format: str = "demo", asked: str = "qu
 @scorer(metrics=[accuracy(), stderr()])
 def right() -> Scorer:
     """Whether the answer is right by the dataset's own rule."""
-    from eval.harnesses import two_hop
+    from eval.harnesses import gold
 
     async def score(state: TaskState, target: Target) -> Score:
         answer = state.output.completion
-        return Score(value=CORRECT if two_hop.score(answer, state.metadata).right else INCORRECT, answer=answer)
+        return Score(value=CORRECT if gold.score(answer, state.metadata).right else INCORRECT, answer=answer)
 
     return score
 
@@ -48,7 +48,7 @@ def right() -> Scorer:
 @scorer(metrics=[mean(), stderr()])
 def bridge_right() -> Scorer:
     """Whether hopfix read the gold bridge; not scored where there is no evidence, or no bridge in it."""
-    from eval.harnesses.two_hop import question_of
+    from eval.harnesses.gold import question_of
     from eval.scoring import exact_match
 
     async def score(state: TaskState, target: Target) -> Score:

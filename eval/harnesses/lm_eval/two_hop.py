@@ -15,7 +15,7 @@ from datasets import Dataset, DatasetDict
 
 from correction.prompts import as_prompt
 from correction.questions import BLANK
-from eval.harnesses import two_hop
+from eval.harnesses import gold
 
 CHOICES = 4
 
@@ -23,15 +23,15 @@ CHOICES = 4
 def questions(format: str, **metadata: Any) -> DatasetDict:
     """The questions, each with its `prompt`: what `hopfix eval --url` sends for direct."""
     return _split(
-        {"prompt": as_prompt(question.ask().direct_text), "gold": two_hop.gold(question, format)}
-        for question in two_hop.read(format, metadata.get(format))
+        {"prompt": as_prompt(question.ask().direct_text), "gold": gold.fields(question, format)}
+        for question in gold.read(format, metadata.get(format))
     )
 
 
 def hops(format: str, **metadata: Any) -> DatasetDict:
     """Both hops of the questions, each once, as a cloze with four choices: the right one and three of its kind."""
     asked: dict[str, tuple[str, str]] = {}  # a hop's cloze -> its kind and its answer
-    for question in two_hop.read(format, metadata.get(format)):
+    for question in gold.read(format, metadata.get(format)):
         asked[question.hop1] = (f"{question.type}, hop 1", question.bridge)
         asked[question.hop2.replace(BLANK, question.bridge)] = (f"{question.type}, hop 2", question.answer)
     answers = defaultdict(set)
@@ -49,7 +49,7 @@ def hops(format: str, **metadata: Any) -> DatasetDict:
 
 def score(item: dict[str, Any], results: list[str]) -> dict[str, float]:
     """Whether the answer is right by the dataset's own rule, and its token F1."""
-    right, f1 = two_hop.score(results[0], item["gold"])
+    right, f1 = gold.score(results[0], item["gold"])
     return {"right": float(right), "f1": f1}
 
 
