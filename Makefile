@@ -7,7 +7,7 @@ VENV_HARNESS ?= .venv-harness
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables pictures proof openapi docs wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -145,6 +145,10 @@ experiments: $(VENV)/.installed
 openapi: $(VENV)/.installed
 	$(BIN)/python .ci/openapi.py > docs/openapi.json
 
+# The site, into site/: site/index.html opens as it is, its search by `python -m http.server --directory site`.
+docs: $(VENV)/.tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
@@ -178,4 +182,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs site .mypy_cache .pytest_cache .ruff_cache
