@@ -92,6 +92,10 @@ tables: $(VENV)/.installed
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
 	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
 
+# Those of docs/how-it-works.md.
+pictures: $(VENV)/.installed
+	$(BIN)/python -m eval.explained docs/pictures
+
 # The same on two more architectures, trained from scratch on worlds of other seeds: about half an hour.
 proof: $(VENV)/.installed
 	rm -f docs/other-models.md

@@ -1,9 +1,9 @@
-"""What the site adds to docs/ as it is, as a hook of MkDocs: the README's start, the files that pages link to, and a
-section for every endpoint of the OpenAPI document.
+"""What the site adds to docs/ as it is, as a hook of MkDocs.
 
 docs/ is written to be read on a code host, so its links lead out of it: to the README, to tests, to sources. On the
-site the README's first sections stand in index.md, between its two `readme` comments, and any other file of the
-repository that a page links to is a page itself, under repository/. No address of the repository is needed.
+site any file of the repository that a page links to is a page itself, under repository/: no address of the repository
+is needed. The README's first sections stand in index.md, between its two `readme` comments, and a section for every
+endpoint of the OpenAPI document in place of an `endpoints` comment.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
 START = ("Three commands", "Ask")  # sections of the README that are a reader's first five minutes
-LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")  # text, path, anchor
 README = re.compile(r"<!-- readme -->.*?<!-- /readme -->", re.S)
 ENDPOINTS = "<!-- endpoints -->"
 REPOSITORY = "repository"
@@ -30,7 +30,7 @@ LIMITS = {
     "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below",
     "maxLength": "characters, at most",
 }  # fmt: skip
-ALWAYS = ("CONTRIBUTING.md", "CHANGELOG.md")  # pages of the navigation
+ALWAYS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")  # pages of the navigation
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -71,7 +71,9 @@ def start() -> str:
     if missing := [name for name in START if name not in named]:
         raise PluginError(f"README.md has no section {missing[0]!r}: change START in .ci/site.py")
     text = head + "".join(named[name] for name in START)
-    return outside_code(text, lambda text: LINK.sub(lambda link: relpath(link[1], "docs") + (link[2] or ""), text))
+    return outside_code(
+        text, lambda text: LINK.sub(lambda link: f"[{link[1]}]({relpath(link[2], 'docs')}{link[3] or ''})", text)
+    )
 
 
 def linked(where: str, text: str) -> list[str]:
@@ -79,7 +81,7 @@ def linked(where: str, text: str) -> list[str]:
     found: list[str] = []
 
     def look(part: str) -> str:
-        found.extend(normpath(f"{where}/../{link[1]}") for link in LINK.finditer(part))
+        found.extend(normpath(f"{where}/../{link[2]}") for link in LINK.finditer(part))
         return part
 
     outside_code(text, look)
@@ -88,8 +90,6 @@ def linked(where: str, text: str) -> list[str]:
 
 def page_of(path: str) -> str | None:
     """The site's file for a path of the repository; None for what is none: a folder, or a file that is not there."""
-    if path == "README.md":
-        return "index.md"
     if not (ROOT / path).is_file():
         return None
     if path.startswith("docs/"):
@@ -98,12 +98,12 @@ def page_of(path: str) -> str | None:
 
 
 def moved(link: re.Match[str], where: str, src: str) -> str:
-    """The link's target as the page `src`, which is the file `where`, has to write it."""
-    path = normpath(f"{where}/../{link[1]}")
+    """The link as the page `src`, which is the file `where`, has to write it; of one to a folder, its text."""
+    path = normpath(f"{where}/../{link[2]}")
     page = page_of(path)
     if page is None:
-        return link[0]  # MkDocs will say so
-    return relpath(page, src.rpartition("/")[0] or ".") + (link[2] or "")
+        return link[1] if (ROOT / path).is_dir() else link[0]  # of what is not there MkDocs will say so
+    return f"[{link[1]}]({relpath(page, src.rpartition('/')[0] or '.')}{link[3] or ''})"
 
 
 def shown(path: str) -> str:

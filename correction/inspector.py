@@ -124,7 +124,7 @@ class Inspector:
     async def grid(
         self, patchscope: Patchscope, source_layers: Sequence[int], target_layers: Sequence[int]
     ) -> tuple[Grid, list[list[str]]]:
-        """The Patchscope at every pair of layers, and the text of each cell, [source layer][target layer].
+        """The Patchscope at every pair of layers, and the text of each cell, `texts[source layer][target layer]`.
 
         For a single state into a single site; the layers that the Patchscope itself names are not used.
         """

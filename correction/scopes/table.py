@@ -28,7 +28,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Table:
-    """cells[row][column], None where the method defines no cell. value: what a cell's number is.
+    """`cells[row][column]`, None where the method defines no cell. value: what a cell's number is.
 
     notes: what a reader has to know. patchscopes: those worth a closer look, in the form that `Patchscope.parse` reads:
     the likeliest cell of a grid, or every one that was run.
