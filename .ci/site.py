@@ -4,6 +4,8 @@ docs/ is written to be read on a code host, so its links lead out of it: to the 
 site any file of the repository that a page links to is a page itself, under repository/: no address of the repository
 is needed. The README's first sections stand in index.md, between its two `readme` comments, and a section for every
 endpoint of the OpenAPI document in place of an `endpoints` comment.
+
+`Docstrings`, an extension of Griffe, makes Markdown of docstrings, which are written for people who read the source.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 from posixpath import normpath, relpath
 from typing import Any
 
+import griffe
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
@@ -25,6 +28,7 @@ START = ("Three commands", "Ask")  # sections of the README that are a reader's 
 LINK = re.compile(r"\[([^\]]*)\]\((?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?\)")  # text, path, anchor
 README = re.compile(r"<!-- readme -->.*?<!-- /readme -->", re.S)
 ENDPOINTS = "<!-- endpoints -->"
+STAR = re.compile(r"(?<![\w*])([A-Za-z])\*(?!\*)")  # l*: Markdown would begin an emphasis
 REPOSITORY = "repository"
 LIMITS = {
     "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below",
@@ -60,7 +64,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     if ENDPOINTS in markdown:
         document = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))
         markdown = markdown.replace(ENDPOINTS, "\n".join(endpoints(document)))
-    return outside_code(markdown, lambda text: LINK.sub(lambda link: moved(link, where, src), text))
+    return outside_code(markdown, lambda text: LINK.sub(lambda link: moved(link, where, src), starred(text)))
 
 
 def start() -> str:
@@ -144,6 +148,50 @@ def kind(schema: dict[str, Any]) -> str:
         return f"list of {kind(schema['items'])}" if "items" in schema else "list"
     limits = " ".join(f"{word} {schema[name]:.6g}" for name, word in LIMITS.items() if name in schema)
     return f"{schema.get('type', 'any')} ({limits})" if limits else str(schema.get("type", "any"))
+
+
+def starred(text: str) -> str:
+    """The text with the stars of l* and i* as they are; what is in backticks has them anyway."""
+    parts = re.split(r"(`+[^`]*`+)", text)
+    return "".join(part if part.startswith("`") else STAR.sub(r"\1\\*", part) for part in parts)
+
+
+class Docstrings(griffe.Extension):
+    """Docstrings with their stars and angle brackets, and with the fields of pydantic's classes below them."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Once all of a package is known."""
+        self.walk(pkg)
+
+    def walk(self, thing: griffe.Module | griffe.Class) -> None:
+        for member in thing.members.values():
+            if member.is_alias:
+                continue
+            if member.docstring is not None:
+                member.docstring.value = starred(member.docstring.value).replace("<W", "&lt;W")
+            if isinstance(member, griffe.Class):
+                if member.docstring is not None and is_model(member):
+                    member.docstring.value += f"\n\n```python\n{fields_of(member)}\n```"
+                self.walk(member)
+            elif isinstance(member, griffe.Module):
+                self.walk(member)
+
+
+def is_model(kind: griffe.Class) -> bool:
+    """Whether it is a class of pydantic's, which has its fields and no signature."""
+    return any(str(base).endswith("BaseModel") for base in kind.bases) or any(
+        is_model(base) for base in kind.resolved_bases if isinstance(base, griffe.Class)
+    )
+
+
+def fields_of(kind: griffe.Class) -> str:
+    """A model's fields, a line each, those it inherits included."""
+    found = [
+        f"{name}: {member.annotation}{f' = {member.value}' if member.value is not None else ''}"
+        for name, member in kind.all_members.items()
+        if member.is_attribute and member.annotation is not None and "property" not in member.labels
+    ]
+    return "\n".join(line for line in found if not line.startswith(("_", "model_config")))
 
 
 def outside_code(markdown: str, change: Callable[[str], str]) -> str:

@@ -98,6 +98,17 @@ def test_links_and_anchors_lead_somewhere(site: Path, pages: dict[Path, Page]) -
     assert checked > 1000
 
 
+def test_a_layer_keeps_its_star(site: Path) -> None:
+    for page in ("framework.html", "reference/patchscopes.html"):
+        assert "(T, i*, f, M*, l*)" in (site / page).read_text(encoding="utf-8")
+
+
+def test_the_start_is_the_readmes(site: Path) -> None:
+    start = (site / "index.html").read_text(encoding="utf-8")
+    assert "hopfix repairs this inside the model." in start
+    assert 'href="http.html"' in start  # docs/http.md, as the README has it
+
+
 def test_no_page_asks_another_host(site: Path, pages: dict[Path, Page]) -> None:
     for path, page in pages.items():
         assert page.loads

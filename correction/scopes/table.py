@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """What was said, and a number whose meaning the table states; None where there is none."""
+    """What was said, and a number whose meaning the table states (`value`); None where there is none."""
 
     text: str
     value: float | None = None
