@@ -31,9 +31,12 @@ ENDPOINTS = "<!-- endpoints -->"
 STAR = re.compile(r"(?<![\w*])([A-Za-z])\*(?!\*)")  # l*: Markdown would begin an emphasis
 REPOSITORY = "repository"
 LIMITS = {
-    "minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below",
-    "maxLength": "characters, at most",
-}  # fmt: skip
+    "minimum": "from {:.6g}",
+    "exclusiveMinimum": "above {:.6g}",
+    "maximum": "to {:.6g}",
+    "exclusiveMaximum": "below {:.6g}",
+    "maxLength": "at most {} characters",
+}
 ALWAYS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")  # pages of the navigation
 
 
@@ -146,7 +149,7 @@ def kind(schema: dict[str, Any]) -> str:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":
         return f"list of {kind(schema['items'])}" if "items" in schema else "list"
-    limits = " ".join(f"{word} {schema[name]:.6g}" for name, word in LIMITS.items() if name in schema)
+    limits = " ".join(words.format(schema[name]) for name, words in LIMITS.items() if name in schema)
     return f"{schema.get('type', 'any')} ({limits})" if limits else str(schema.get("type", "any"))
 
 
