@@ -21,7 +21,7 @@ from service.errors import body
 from service.middleware import Observe
 from service.openapi import document
 from service.readiness import load, replay
-from service.routes import answer, chat, completions, health, models, patchscope, profile, tokenize
+from service.routes import answer, chat, completions, health, models, page, patchscope, profile, tokenize
 from service.routing import Refuse, refusal
 from service.security import allow_pages, authorise
 from service.settings import Settings
@@ -102,6 +102,7 @@ def create_app(
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.include_router(health.router)
+    app.include_router(page.router)
     for module in (answer, patchscope, tokenize, profile, completions, chat, models):
         app.include_router(module.router, dependencies=[Depends(authorise)])
     app.openapi = functools.cache(lambda: document(app))  # type: ignore[method-assign]
