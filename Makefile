@@ -7,7 +7,7 @@ VENV_HARNESS ?= .venv-harness
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -57,6 +57,13 @@ prometheus:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus >/dev/null; \
 	else echo "prometheus is not installed and this is not root with apt-get: the test of monitoring will be skipped"; fi
+
+# For the tests of the page at /. As with nginx.
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "chromium is not installed and this is not root with apt-get: the tests of the page will be skipped"; fi
 
 # The Dockerfile's steps in a bare Debian, as root: make replay REPLAY="--build-arg TORCH_INDEX=URL --env PIP_INDEX_URL"
 replay:
@@ -144,6 +151,10 @@ experiments: $(VENV)/.installed
 # The API's document, from the code: a test compares.
 openapi: $(VENV)/.installed
 	$(BIN)/python .ci/openapi.py > docs/openapi.json
+
+# The page's pictures in docs/page.md, where chromium is installed.
+screenshots: $(VENV)/.tools
+	$(BIN)/python .ci/screenshots.py
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

@@ -101,8 +101,8 @@ def create_app(
     allow_pages(app, settings.origins)
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.include_router(health.router)
-    app.include_router(page.router)
+    for module in (health, page):
+        app.include_router(module.router)
     for module in (answer, patchscope, tokenize, profile, completions, chat, models):
         app.include_router(module.router, dependencies=[Depends(authorise)])
     app.openapi = functools.cache(lambda: document(app))  # type: ignore[method-assign]

@@ -24,7 +24,7 @@ const visible = (text) => (text.trim() ? text : text.replaceAll(" ", "␣").repl
 export function bars(entries) {
   const list = make("dl", { className: "bars" });
   for (const [label, share, figure] of entries) {
-    const bar = attributes(make("div", { className: "bar" }), { role: "presentation" });
+    const bar = attributes(make("dd", { className: "bar" }), { "aria-hidden": "true" });
     bar.style.setProperty("--share", `${100 * Math.min(1, Math.max(0, share))}%`);
     list.append(make("dt", {}, visible(label)), bar, make("dd", {}, figure));
   }

@@ -3,6 +3,14 @@
 import { attributes, bars, byId, facts, make, percent } from "./dom.js";
 
 const ACCURACIES = { direct: "direct", two_step: "two_step", cross_validated: "deployed, cross-validated" };
+const THRESHOLDS = {
+  exit: "a bridge read early with less is read again in full",
+  answer: "an answer read early with less is read again in full",
+  sure: "a bridge with less is weighed against others",
+  select: "below this confidence the plain answer is compared",
+  bridges: "bridges that are weighed",
+  bridge_tokens: "tokens of the longest bridge that is patched",
+};
 
 export function showProfile(profile) {
   const { evidence } = profile;
@@ -10,7 +18,7 @@ export function showProfile(profile) {
     block("In use", identity(profile)),
     block("Accuracy on the calibration questions", accuracy(evidence)),
     block("Confidence", confidence(evidence.confidence)),
-    block("When it changes its way", facts(Object.entries(profile.thresholds))),
+    block("When it changes its way", thresholds(profile.thresholds)),
   ];
   byId("profile-shown").replaceChildren(
     make("div", { className: "columns wide" }, ...cards.filter(Boolean)),
@@ -35,6 +43,10 @@ function identity(profile) {
     ["proven on", `${profile.replay} questions before it was taken into use`],
     ["since", profile.loaded],
   ]);
+}
+
+function thresholds(found) {
+  return facts(Object.entries(found).map(([name, value]) => [THRESHOLDS[name] ?? name, value]));
 }
 
 function patch({ source_layer: source, target_layer: target, mapping }) {
