@@ -7,7 +7,7 @@ VENV_HARNESS ?= .venv-harness
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -155,6 +155,10 @@ openapi: $(VENV)/.installed
 # The page's pictures in docs/page.md, where chromium is installed.
 screenshots: $(VENV)/.tools
 	$(BIN)/python .ci/screenshots.py
+
+# The README as a newcomer follows it, in a new clone of what is committed: a few minutes.
+first-steps:
+	$(PYTHON) .ci/first_steps.py > docs/first-steps.md.new && mv docs/first-steps.md.new docs/first-steps.md
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
