@@ -7,7 +7,7 @@ VENV_HARNESS ?= .venv-harness
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -99,6 +99,10 @@ tables: $(VENV)/.installed
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
 	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
 
+# Those of docs/how-it-works.md.
+pictures: $(VENV)/.installed
+	$(BIN)/python -m eval.explained docs/pictures
+
 # The same on two more architectures, trained from scratch on worlds of other seeds: about half an hour.
 proof: $(VENV)/.installed
 	rm -f docs/other-models.md
@@ -160,6 +164,10 @@ screenshots: $(VENV)/.tools
 first-steps:
 	$(PYTHON) .ci/first_steps.py > docs/first-steps.md.new && mv docs/first-steps.md.new docs/first-steps.md
 
+# The site, into site/: site/index.html opens as it is, its search by `python -m http.server --directory site`.
+docs: $(VENV)/.tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
@@ -193,4 +201,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs site .mypy_cache .pytest_cache .ruff_cache

@@ -95,7 +95,7 @@ READY = Call("/ready", TypeAdapter(dict[str, Any]), method="GET")
 
 @dataclass(frozen=True)
 class Retries:
-    """Up to `most` more tries where the service says that it is busy or not ready.
+    """Up to `most` more tries where the service says that it is busy or not ready (429, 503).
 
     They come after as long as it asks for, or else after 1, 2, 4, ... seconds; if that is more than `longest` seconds,
     there are none.
