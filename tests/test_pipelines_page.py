@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "pipelines.md").read_text(encoding="utf-8")
@@ -37,9 +40,12 @@ def test_the_notebook_is_committed_without_what_it_printed() -> None:
     assert [(cell["outputs"], cell["execution_count"]) for cell in code] == [([], None)] * len(code)
 
 
-def test_every_adapter_is_an_extra_of_its_name() -> None:
-    extras = set(re.findall(r"hopfix\[(\w+)\]", PAGE))
-    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert extras == {path.stem for path in (ROOT / "service" / "pipelines").glob("*.py")} - {"asking", "__init__"}
-    for extra in extras:
-        assert re.search(rf"^{extra} = \[", pyproject, re.M), extra
+def test_every_adapter_is_an_extra_of_its_name_that_allows_the_pinned_version() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "constraints-pipelines.txt").read_text(), re.M))
+    adapters = {path.stem for path in (ROOT / "service" / "pipelines").glob("*.py")} - {"asking", "__init__"}
+    assert set(re.findall(r"hopfix\[(\w+)\]", PAGE)) == adapters
+    for adapter in adapters:
+        for needed in map(Requirement, extras[adapter]):
+            assert pinned[needed.name] in needed.specifier, needed

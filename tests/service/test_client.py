@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +24,7 @@ from service.client import (
     ServerFailed,
     Unavailable,
     Unreachable,
+    calls,
 )
 
 DETAIL = {"message": "no", "type": "t", "param": "question", "code": "c"}
@@ -186,6 +190,22 @@ async def test_the_asynchronous_client_does_the_same() -> None:
         with pytest.raises(ClientError) as caught:
             await hopfix.answer("Q")
     assert caught.value.status == 400
+
+
+def test_certificates_are_read_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[ssl.SSLContext] = []
+
+    def reading(*given: Any, **options: Any) -> ssl.SSLContext:
+        read.append(context(*given, **options))
+        return read[-1]
+
+    context = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", reading)
+    calls.certificates.cache_clear()
+    for _ in range(2):
+        Client("https://hopfix").close()
+        asyncio.run(AsyncClient("https://hopfix").close())
+    assert len(read) == 1
 
 
 def test_both_clients_have_the_same_methods() -> None:
