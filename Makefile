@@ -4,10 +4,11 @@ VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 VENV_PEERS ?= .venv-peers
 VENV_HARNESS ?= .venv-harness
+VENV_PIPELINES ?= .venv-pipelines
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -17,12 +18,12 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@BIN=$(BIN) deploy/up
 
-test: test-core test-peers test-harness test-vllm
+test: test-core test-peers test-harness test-pipelines test-vllm
 
 test-core: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not vllm and not peers and not harness"
+	$(BIN)/python -m pytest -m "not vllm and not peers and not harness and not pipelines"
 
 # Against other people's libraries: the forward on every architecture, the benchmark's sides cell by cell.
 test-peers: $(VENV_PEERS)/.installed
@@ -31,6 +32,10 @@ test-peers: $(VENV_PEERS)/.installed
 # lm-evaluation-harness and Inspect against a served model.
 test-harness: $(VENV_HARNESS)/.installed
 	$(VENV_HARNESS)/bin/python -m pytest -m harness tests/end_to_end/test_lm_eval.py tests/end_to_end/test_inspect.py
+
+# Each framework's adapter, and the examples, against a served model.
+test-pipelines: $(VENV_PIPELINES)/.installed
+	$(VENV_PIPELINES)/bin/python -m pytest -m pipelines tests/end_to_end/test_pipelines.py tests/end_to_end/test_examples.py
 
 # vLLM for CPU exists for x86-64 Linux alone; elsewhere the stage says so and is skipped.
 test-vllm:
@@ -43,6 +48,8 @@ vllm: $(VENV_VLLM)/.installed
 peers: $(VENV_PEERS)/.installed
 
 harness: $(VENV_HARNESS)/.installed
+
+pipelines: $(VENV_PIPELINES)/.installed
 
 # For the test of replicas, which is skipped without it. Left alone where it is there, root or apt-get is not.
 nginx:
@@ -194,6 +201,13 @@ $(VENV_HARNESS)/.installed: pyproject.toml constraints-harness.txt
 	$(VENV_HARNESS)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+$(VENV_PIPELINES)/.installed: pyproject.toml constraints-pipelines.txt
+	$(PYTHON) -m venv $(VENV_PIPELINES)
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet --no-deps --requirement constraints-pipelines.txt
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
 	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
@@ -201,4 +215,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) $(VENV_PIPELINES) build dist runs site .mypy_cache .pytest_cache .ruff_cache
