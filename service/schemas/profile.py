@@ -55,6 +55,6 @@ class ProfileObject(Response):
         used = corrector.used
         name = corrector.profile and corrector.profile.name
         fields = {field: getattr(used, field) for field in cls.model_fields if hasattr(used, field)}
-        own = {"name": name, "model": model, "layers": corrector.loaded.parts.depth, "loaded": loaded}
+        own: dict[str, Any] = {"name": name, "model": model, "layers": corrector.loaded.parts.depth, "loaded": loaded}
         own |= {"replay": len(used.replay), "examples": [entry.question for entry in used.replay[:EXAMPLES]]}
         return cls.model_validate(fields | own, from_attributes=True)
