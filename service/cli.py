@@ -19,6 +19,7 @@ SUMMARIES = {
     "answer": "Answer a two-hop question, or a file of them.",
     "serve": "Serve the HTTP API.",
     "key": "Make an API key.",
+    "doctor": "Check the installation and this machine.",
     "models": "List models and architectures, or say what a model needs.",
     "eval": "Evaluate every strategy on held-out questions.",
     "calibrate": "Choose a profile for a model from a file of questions.",
