@@ -23,6 +23,7 @@ SUMMARIES = {
     "models": "List models and architectures, or say what a model needs.",
     "eval": "Evaluate every strategy on held-out questions.",
     "calibrate": "Choose a profile for a model from a file of questions.",
+    "profile": "Show a profile, or share it on the Hugging Face hub.",
     "inspect": "Run any Patchscope: lenses, entity descriptions, causal tracing, layer grids.",
     "fit": "Fit a mapping between the hidden states of two layers or two models.",
     "bench": "Measure speed and memory side by side.",
