@@ -35,6 +35,10 @@ class InvalidProfile(HopfixError):
     """A profile that cannot be read, or that was made for another model."""
 
 
+class HubError(HopfixError):
+    """What was asked of the Hugging Face hub was not to be had."""
+
+
 class InvalidMapping(HopfixError):
     """A mapping that cannot be read from its file, or that was fitted for other models."""
 

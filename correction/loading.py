@@ -14,6 +14,7 @@ from correction.engines import Engine, HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import LocalVLLM, ServerVLLM, Supervised, engine_arguments
 from correction.engines.vllm.backend import Backend
 from correction.errors import InvalidInput
+from correction.hub import profile_folder
 from correction.models import DEMO, LoadedModel, demo_profile_folder, load_model, resolve_device
 from correction.profile import Profile
 
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 async def open_corrector(
     model: str = DEMO,
     *,
-    profile: Path | None = None,
+    profile: Path | str | None = None,
     engine: str = "hf",
     device: str = "auto",
     dtype: str = "auto",
@@ -36,10 +37,11 @@ async def open_corrector(
 ) -> Corrector:
     """A corrector that can answer. The event loop stays free while the model loads; close it by `.engine.close()`.
 
-    model: a folder, a Hugging Face id, or `demo`. profile: the folder that `hopfix calibrate` wrote; without one the
-    demo model has its own, and any other model is used without one, which is logged as a warning. engine: `hf`,
-    `hf+vllm` or `vllm`. device: `cpu`, `cuda`, `cuda:N`, `balanced` (all GPUs) or `auto`. dtype: `float32`,
-    `bfloat16`, `float16` or `auto`. max_tokens: the most tokens of a bridge, and of an answer.
+    model: a folder, a Hugging Face id, or `demo`. profile: the folder that `hopfix calibrate` wrote, or
+    ORG/NAME[@REVISION] on the hub; without one the demo model has its own, and any other model is used without one,
+    which is logged as a warning. engine: `hf`, `hf+vllm` or `vllm`. device: `cpu`, `cuda`, `cuda:N`, `balanced` (all
+    GPUs) or `auto`. dtype: `float32`, `bfloat16`, `float16` or `auto`. max_tokens: the most tokens of a bridge, and of
+    an answer.
 
     vLLM runs in this process with the engine arguments `vllm_args` (or their JSON) over hopfix's, or is the server at
     `vllm_url`; in `hf+vllm` the custom forward runs a pass that vLLM takes more than `vllm_deadline` seconds with
@@ -57,7 +59,7 @@ async def open_corrector(
     given = _arguments(vllm_args)
     if profile is None and model == DEMO:
         profile = demo_profile_folder()
-    chosen = Profile.load(profile) if profile else None
+    chosen = Profile.load(await asyncio.to_thread(profile_folder, profile)) if profile else None
     weights = engine != "vllm"  # else vLLM holds the only copy
     loaded = await asyncio.to_thread(load_model, model, device=device, dtype=dtype, weights=weights)
     if chosen is None:

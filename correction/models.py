@@ -21,6 +21,7 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -49,11 +50,7 @@ class LoadedModel:
     @cached_property
     def context(self) -> int:
         """The most tokens that prompt and answer may have together."""
-        config = self.model.config.get_text_config()
-        for name in ("max_position_embeddings", "n_positions", "seq_length"):
-            if isinstance(limit := getattr(config, name, None), int):
-                return limit
-        return 2048
+        return context_of(self.model.config)
 
     @cached_property
     def shape(self) -> ModelShape:
@@ -100,6 +97,14 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """Changes when the weights change."""
         return fingerprint(self.folder)
+
+
+def context_of(config: PreTrainedConfig) -> int:
+    """The most tokens that a model of this configuration can have before it."""
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        if isinstance(limit := getattr(config.get_text_config(), name, None), int):
+            return limit
+    return 2048
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: object = None) -> frozenset[int]:
@@ -174,19 +179,12 @@ def load_model(
     """
     spread = _spread(device)
     torch_dtype = resolve_dtype(dtype)
-    path = str(demo_folder()) if name == DEMO else name
     transformers_logging.disable_progress_bar()
     if not spread:
         resolve_device(device)  # said before seconds are spent on files
-    hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
-    try:
-        config = AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-        config_file = cached_file(path, "config.json")
-    except (OSError, ValueError) as error:
-        raise ModelNotFound(
-            f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
-        ) from error
-    kind = AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
+    path, config = open_config(name, trust_remote_code=trust_remote_code)
+    config_file = cached_file(path, "config.json")
+    kind = model_kind(config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
@@ -218,6 +216,23 @@ def load_model(
         )
     model = model.eval() if spread else model.to(resolve_device(device)).eval()
     return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
+
+
+def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, PreTrainedConfig]:
+    """Where a model is, a folder or a hub id, and its configuration; raises `ModelNotFound`."""
+    path = str(demo_folder()) if name == DEMO else name
+    try:
+        return path, AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError) as error:
+        hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
+        raise ModelNotFound(
+            f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
+        ) from error
+
+
+def model_kind(config: PreTrainedConfig) -> Any:
+    """The class that makes models of this configuration."""
+    return AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
 
 
 def _skeleton(kind: Any, path: str, config: Any, dtype: torch.dtype | str) -> PreTrainedModel:

@@ -77,7 +77,7 @@ async def _mute(corrector: Corrector) -> str | None:
 
 
 async def renewed(corrector: Corrector, settings: Settings) -> Corrector:
-    """The same model with the profile that is now in the folder, replayed; raises `ProfileRefused` if that fails."""
+    """The same model with the profile as it is now, replayed; raises `ProfileRefused` if that fails."""
     try:
         async with asyncio.timeout(settings.deadline_seconds):
             new = await asyncio.to_thread(_with_profile_of, settings, corrector)
@@ -95,13 +95,14 @@ async def renewed(corrector: Corrector, settings: Settings) -> Corrector:
 
 
 def _with_profile_of(settings: Settings, corrector: Corrector) -> Corrector:
+    from correction.hub import profile_folder
     from correction.models import DEMO, demo_profile_folder
     from correction.profile import Profile
 
-    folder = settings.profile or (demo_profile_folder() if settings.model == DEMO else None)
-    if folder is None:
+    given = settings.profile or (demo_profile_folder() if settings.model == DEMO else None)
+    if given is None:
         raise ProfileRefused("the service was started without a profile", hint="start it with --profile")
-    return corrector.using(Profile.load(folder))
+    return corrector.using(Profile.load(profile_folder(given, fresh=True)))
 
 
 def _questions(entries: Iterable[Replay]) -> list[Question]:

@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from correction.errors import InvalidInput
 
 ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
+PROFILE = "Folder that 'hopfix calibrate' wrote, or ORG/NAME[@REVISION] on the hub."
 VLLM_URL = "A vLLM server, such as http://localhost:8000, in place of a vLLM in this process."
 VLLM_KEY = "The vLLM server's API key; HOPFIX_VLLM_KEY keeps it out of the process list."
 VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_parallel_size": 2}.'
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="HOPFIX_", env_ignore_empty=True, extra="forbid", frozen=True)
 
     model: Text = Field("demo", description="Hub id or folder; demo is the bundled model.")
-    profile: Path | None = Field(None, description="Folder that 'hopfix calibrate' wrote.")
+    profile: Text | None = Field(None, description=PROFILE)
     engine: str = Field("hf", description=ENGINES)
     device: str = Field("auto", description="cpu, cuda, cuda:N or auto.")
     dtype: str = Field("auto", description="float32, bfloat16, float16 or auto.")
@@ -90,6 +91,12 @@ class Settings(BaseSettings):
             name = str(first["loc"][0])
             where = f"--{name.replace('_', '-')} or HOPFIX_{name.upper()}"
             raise InvalidInput(f"{where}: {reason}", param=name) from None
+
+    @field_validator("profile", mode="before")
+    @classmethod
+    def _place(cls, profile: Any) -> Any:
+        """A folder that is here stays one: were it gone at a reload, its name is not looked for on the hub."""
+        return str(Path(profile).absolute()) if profile and Path(profile).exists() else profile
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -148,7 +148,7 @@ class State:
         self._shadow.take(request, served, request_id)
 
     async def reload(self) -> None:
-        """Puts the profile that is now in the folder in place of the one in use, once it has proven itself.
+        """Puts the profile as it is now, in its folder or on the hub, in place of the one in use, once it is proven.
 
         Reads the keys again first. Raises `InvalidInput` for their file and `ProfileRefused`: what was in use goes on.
         So do questions in flight in either case.

@@ -28,6 +28,7 @@ from correction.memory import out_of_memory
 from correction.models import LoadedModel
 from correction.passes import Alternative, Heard, Pass, PassResult, Step, check_pass
 
+BATCH_TOKENS = 16384  # the most of a batch, padding included
 LONG = 32  # passes that may generate more tokens than this run in batches of their own
 LONG_BATCHES = 3  # of those at once, so that one that arrives while others run need not wait for their end
 SHORT_STEPS = 4  # of the others' batch, at each of its turns
@@ -43,7 +44,7 @@ class HFEngine:
     restarts = 0
     standins: Mapping[str, int] = MappingProxyType({})
 
-    def __init__(self, loaded: LoadedModel, *, max_rows: int = 64, max_tokens: int = 16384) -> None:
+    def __init__(self, loaded: LoadedModel, *, max_rows: int = 64, max_tokens: int = BATCH_TOKENS) -> None:
         self.loaded = loaded
         self.context = loaded.context
         self.batch_sizes: deque[int] = deque(maxlen=1000)  # the latest, for those who look

@@ -57,7 +57,9 @@ def command(
         ),
     ] = False,
     model: Annotated[str, typer.Option(help="Of strategies and vllm: hub id or folder.")] = "demo",
-    profile: Annotated[Path | None, typer.Option(help="Of the same: the model's profile folder.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Of the same: the model's profile, a folder or on the hub.")
+    ] = None,
     questions_file: Annotated[
         Path | None, typer.Option(help="Of the same: a question file; default: the demo world's test set.")
     ] = None,
@@ -141,7 +143,7 @@ def _all_cases() -> dict[str, list[Case]]:
 
 
 def _strategies(
-    model: str, profile: Path | None, questions: Path | None, rounds: int, threads: int, as_json: bool
+    model: str, profile: str | None, questions: Path | None, rounds: int, threads: int, as_json: bool
 ) -> None:
     import asyncio
 
@@ -167,7 +169,7 @@ def _strategies(
     sys.stdout.write(json.dumps(results) + "\n" if as_json else strategies_markdown(results))
 
 
-def _vllm(model: str, profile: Path | None, questions: Path | None, rounds: int, threads: int, as_json: bool) -> None:
+def _vllm(model: str, profile: str | None, questions: Path | None, rounds: int, threads: int, as_json: bool) -> None:
     import torch
 
     from eval.bench.vllm.comparison import LOADS, SHAPES, compare_vllm

@@ -21,7 +21,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 def evaluate(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
-    profile: Annotated[Path | None, typer.Option(help="Profile folder; the demo model has its own.")] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Profile folder, or ORG/NAME[@REVISION] on the hub; the demo model has its own.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="hf, hf+vllm (what is unpatched on vLLM) or vllm")] = "hf",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",

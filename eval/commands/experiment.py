@@ -27,7 +27,7 @@ def command(
     target_model: Annotated[
         str | None, typer.Option(help="A second model, where states of one are read by another.")
     ] = None,
-    profile: Annotated[Path | None, typer.Option(help="Profile folder of --model.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of --model, a folder or on the hub.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
     cases: Annotated[int | None, typer.Option(min=4, help="Cases a condition; default: the experiment's own.")] = None,

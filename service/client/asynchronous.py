@@ -33,7 +33,13 @@ class AsyncClient:
         retries: Retries = USUAL,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=calls.headers(key), timeout=timeout, transport=transport)
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            headers=calls.headers(key),
+            timeout=timeout,
+            transport=transport,
+            verify=calls.certificates(),
+        )
         self._retries = retries
 
     async def answer(self, question: Question) -> AnswerObject:

@@ -33,7 +33,13 @@ class Client:
         retries: Retries = USUAL,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, headers=calls.headers(key), timeout=timeout, transport=transport)
+        self._http = httpx.Client(
+            base_url=url,
+            headers=calls.headers(key),
+            timeout=timeout,
+            transport=transport,
+            verify=calls.certificates(),
+        )
         self._retries = retries
 
     def answer(self, question: Question) -> AnswerObject:

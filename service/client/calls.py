@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import httpx
@@ -122,6 +124,12 @@ class LineBuffer:
         """The lines that the chunk has completed."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [line for line in lines if line.strip()]
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Whom to trust, the same for every client: reading them takes longer than many an answer."""
+    return httpx.create_ssl_context()
 
 
 def headers(key: str | None) -> dict[bytes, bytes]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.settings import ENGINES, VLLM_ARGS, VLLM_KEY, VLLM_URL
+from service.settings import ENGINES, PROFILE, VLLM_ARGS, VLLM_KEY, VLLM_URL
 
 Model = Annotated[str, typer.Option(envvar="HOPFIX_MODEL", help="Hub id or folder; 'demo' is the bundled model.")]
-ProfileFolder = Annotated[
-    Path | None,
-    typer.Option("--profile", envvar="HOPFIX_PROFILE", help="Folder that 'hopfix calibrate' wrote."),
-]
+Profile = Annotated[str | None, typer.Option(envvar="HOPFIX_PROFILE", help=PROFILE)]
 Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help=ENGINES)]
 Device = Annotated[str, typer.Option(envvar="HOPFIX_DEVICE", help="cpu, cuda, cuda:N, balanced (all GPUs) or auto.")]
 Dtype = Annotated[str, typer.Option(envvar="HOPFIX_DTYPE", help="float32, bfloat16, float16 or auto.")]

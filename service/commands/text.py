@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 from correction.questions import Question
 from service.schemas import AnswerObject
@@ -26,7 +27,12 @@ def print_answer(answer: AnswerObject, question: Question) -> None:
         rows.append(("patch", f"layer {patch.source_layer} to layer {patch.target_layer}, {patch.mapping}"))
     if (fallback := answer.fallback) is not None:
         rows.append(("fallback", f"{fallback.strategy} on {fallback.engine}: {fallback.reason}"))
-    sys.stdout.write("".join(f"{name:<10}{_printable(value)}\n" for name, value in rows))
+    print_rows(rows, width=10)
+
+
+def print_rows(rows: Iterable[tuple[str, str]], width: int) -> None:
+    """Lines of a name and its value on stdout."""
+    sys.stdout.write("".join(f"{name:<{width}}{_printable(value)}\n" for name, value in rows))
     sys.stdout.flush()
 
 

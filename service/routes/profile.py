@@ -1,4 +1,5 @@
-"""What is deployed, and putting a new one in its place. No path comes from a request: both are the folder served."""
+"""What is deployed, and putting a new one in its place. No path comes from a request: both are what the service was
+started with, a folder or a repository on the hub."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ async def profile(state: Shared) -> Response:
 
 @router.post("/v1/profile/reload", responses={200: {"model": ProfileObject}}, dependencies=[Depends(administrate)])
 async def reload(state: Shared) -> Response:
-    """Reads the profile's folder again. What is there is proven first; if it is not right, what is in use stays."""
+    """Reads the profile again, from where it was read. If what is there cannot be proven, what is in use stays."""
     await state.reload()
     state.on_reload()
     return _shown(state)

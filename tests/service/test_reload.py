@@ -41,7 +41,8 @@ async def service(demo: LoadedModel, folder: Path) -> AsyncIterator[tuple[State,
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hopfix") as client,
     ):
-        await asyncio.sleep(0.01)
+        while not app.state.hopfix.ready:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
         yield app.state.hopfix, client
     await engine.close()
 

@@ -25,6 +25,9 @@ from correction.errors import EngineUnavailable, InvalidInput, PatchNotApplied
 from correction.models import LoadedModel
 from correction.passes import Sampling
 
+SHARE_ALONE, SHARE_BESIDE = 0.9, 0.5  # of a GPU, without and with the custom forward's weights on it
+CPU_CACHE = 1 << 30  # bytes of keys and values
+
 
 def engine_arguments(
     loaded: LoadedModel, *, on_cpu: bool, alone: bool, patches: bool, given: Mapping[str, Any] | None = None
@@ -35,11 +38,11 @@ def engine_arguments(
     operator's own (tensor_parallel_size, kv_cache_memory_bytes, ...), which win.
     """
     # On a GPU vLLM takes this share of the device, weights included; on a CPU its KV cache has a size.
-    memory: dict[str, Any] = {"gpu_memory_utilization": 0.9 if alone else 0.5}
+    memory: dict[str, Any] = {"gpu_memory_utilization": SHARE_ALONE if alone else SHARE_BESIDE}
     if on_cpu:
         # Run eagerly, vLLM 0.32 forgets the buffers between the stages of a pipeline.
         eager = (given or {}).get("pipeline_parallel_size", 1) == 1
-        memory = {"kv_cache_memory_bytes": 1 << 30, "block_size": 32, "enforce_eager": eager}
+        memory = {"kv_cache_memory_bytes": CPU_CACHE, "block_size": 32, "enforce_eager": eager}
     arguments = {
         "model": str(loaded.folder),
         "dtype": str(loaded.model.dtype).removeprefix("torch."),

