@@ -14,7 +14,7 @@ from service.client import AnswerObject, AnswerRequest, AsyncClient, Client
 from service.schemas.answer import Strategy
 
 URL = "http://127.0.0.1:8000"
-# They put the whole question to the model and split none.
+# The strategies that split no question. Named here again because the corrector's own come with torch; a test compares.
 WHOLE: tuple[Strategy, ...] = ("direct", "step_by_step", "back_patched")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from correction.errors import InvalidInput
-from service.client import AnswerRequest, Client
+from service.client import AnswerRequest, Client, NotAuthorised
 
 pytestmark = pytest.mark.pipelines
 QUESTION = "Who runs the company that makes the Walkman?"
@@ -50,6 +50,29 @@ def prompts(evidence: dict[str, Any]) -> list[str]:
 def direct_answer(url: str) -> str:
     with Client(url) as hopfix:
         return hopfix.answer(AnswerRequest(question=QUESTION, strategy="direct")).answer
+
+
+def test_every_adapter_sends_its_key(start_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from haystack.utils import Secret
+
+    from service.pipelines.dspy import Hopfix as Module
+    from service.pipelines.haystack import HopfixReader
+    from service.pipelines.langchain import Hopfix as Runnable
+    from service.pipelines.llamaindex import HopfixQueryEngine
+
+    monkeypatch.setenv("HOPFIX_API_KEY", "sesame")  # what the service asks for, and what Haystack's component sends
+    server = start_server()
+    server.wait_until_ready()
+    url = server.url
+    assert Runnable(url, key="sesame").invoke(QUESTION).content == ANSWER
+    assert asyncio.run(Runnable(url, key="sesame").ainvoke(QUESTION)).content == ANSWER
+    assert str(HopfixQueryEngine(url, key="sesame").query(QUESTION)) == ANSWER
+    assert Module(url, key="sesame")(question=QUESTION).answer == ANSWER
+    assert HopfixReader(url).run(QUESTION)["answers"][0].data == ANSWER
+    with pytest.raises(NotAuthorised):
+        Runnable(url).invoke(QUESTION)
+    with pytest.raises(NotAuthorised):
+        HopfixReader(url, key=Secret.from_token("open")).run(QUESTION)
 
 
 class TestLangChain:
@@ -164,6 +187,17 @@ class TestHaystack:
             [answer] = result["answers"]
             assert (answer.data, answer.query, answer.documents) == (ANSWER, QUESTION, [])
             assert timeless(answer.meta["hopfix"]) == expected
+
+    def test_it_reads_documents(self, server: Any) -> None:
+        from haystack import Document
+
+        from service.pipelines.haystack import HopfixReader
+
+        reader, documents = HopfixReader(server.url), [Document(content=PASSAGE), Document(content=None)]
+        for result in (reader.run(QUESTION, documents), asyncio.run(reader.run_async(QUESTION, documents))):
+            [answer] = result["answers"]
+            assert prompts(answer.meta["hopfix"]) == READ
+            assert answer.documents == documents
 
     def test_in_a_pipeline_it_reads_the_documents_and_is_saved_without_its_key(
         self, server: Any, monkeypatch: pytest.MonkeyPatch

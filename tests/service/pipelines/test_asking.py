@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from correction import strategies
 from service.client import AnswerRequest, Unreachable
 from service.errors import InvalidFields
+from service.pipelines import asking
 from service.pipelines.asking import Service, reading
 
 QUESTION = "Who runs the company that makes the Walkman?"
@@ -62,6 +64,10 @@ def test_hops_that_are_given_are_kept() -> None:
 def test_a_question_without_hops_is_asked_whole(strategy: str, becomes: str) -> None:
     asked = reading(AnswerRequest.parse({"question": "Who runs Sony?", "strategy": strategy}), ["P"])
     assert asked == AnswerRequest.parse({"question": "P\nWho runs Sony?", "strategy": becomes})
+
+
+def test_the_strategies_that_split_no_question_are_the_correctors() -> None:
+    assert set(asking.WHOLE) == set(strategies.WHOLE)
 
 
 def test_without_passages_nothing_changes() -> None:
