@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -120,3 +125,35 @@ def test_no_page_asks_another_host(site: Path, pages: dict[Path, Page]) -> None:
     for sheet in site.rglob("*.css"):
         for url in re.findall(r"(?:url\(|@import\s+)['\"]?([^'\")\s]+)", sheet.read_text(encoding="utf-8")):
             assert not urlsplit(url).netloc, f"{sheet.relative_to(site)}: {url}"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *given: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (make chromium)")
+def test_a_browser_searches_and_turns_dark_without_another_host(served: str) -> None:
+    from playwright.sync_api import expect, sync_playwright
+
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(color_scheme="dark")
+        page.on("request", lambda request: None if request.url.startswith(served) else wrong.append(request.url))
+        page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        page.goto(f"{served}index.html", wait_until="networkidle")  # the search's worker listens
+        page.get_by_role("textbox", name="Search").click()
+        page.keyboard.type("early exit", delay=20)
+        expect(page.locator(".md-search-result__item").filter(has_text="How it works").first).to_be_visible()
+        assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+        browser.close()
+    assert not wrong
