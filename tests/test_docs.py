@@ -72,7 +72,7 @@ def test_every_endpoint_is_in_the_guide() -> None:
     assert not {path for path in paths if f"{path.partition('/{')[0]}`" not in guide}
 
 
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("docs/**/*.md")]
 
 
 def anchors(page: Path) -> set[str]:

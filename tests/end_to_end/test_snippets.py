@@ -1,4 +1,4 @@
-"""Every block of code in README, CONTRIBUTING and docs/ does what the page says.
+"""Every block of code in README, CONTRIBUTING, docs/ and examples/ does what the page says.
 
 A block runs in a folder of its page's own: Python as it is, shell with `.venv/bin` for the environment that the tests
 run in, and with one running service wherever it speaks of port 8000. Where a page shows what is printed (after a
@@ -24,7 +24,7 @@ import pytest
 
 from tests.snippets import ROOT, Block, blocks_of, check, commands, same, session, words
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md"))]
+PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("examples/*.md")), *sorted(ROOT.glob("docs/**/*.md"))]
 SHELL = ("", "sh", "bash", "console")
 LIMIT = 120  # seconds of one block
 
@@ -33,7 +33,7 @@ NOT_RUN = {
     r"make ": "installs, trains, measures or changes the repository itself",
     r"(\S*/)?hopfix serve(?!.*&)": "runs until it is stopped; the running service stands for it",
     r"(\.venv/bin/)?python -m (pytest|vllm)": "the tests themselves; vLLM's server, started in test-vllm",
-    r"\.venv-(vllm|harness)/": "another environment: the stages test-vllm and test-harness run it",
+    r"\.venv-(vllm|harness|pipelines)/": "another environment: the stages test-vllm, -harness and -pipelines run it",
     r"(\.venv/bin/)?hopfix eval experiment \S": "minutes each; tests/eval/experiments runs them on fewer questions",
     r"(\.venv/bin/)?hopfix eval( --from question)?$": "minutes; test_eval_commands.py runs it on fewer questions",
     r".*\b(FILE|MODEL|PROFILE|CALIBRATION\.jsonl|TEST\.jsonl)\b": "the reader's own files; test_any_model.py has some",
