@@ -27,7 +27,7 @@ FIRST = {
 SERVED = {
     "ask over HTTP": f"curl -sf $URL/v1/answer -H 'content-type: application/json' -d '{JSON}'",
     "open the page": "curl -sf $URL/",
-    "install LangChain": "pip install --quiet --editable '.[langchain]'",
+    "install LangChain": "pip install --quiet --editable '.[langchain]' langchain-openai",
     "ask from LangChain": 'sed "s#http://127.0.0.1:8000#$URL#" examples/ask_langchain.py | python -',
 }
 OWN = {
