@@ -9,17 +9,19 @@ from typing import Annotated
 
 import typer
 
+from eval.commands.options import Device, Dtype, Model
+
 STEPS = 10  # of a calibration, beside four for each layer
 
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the profile.")],
-    model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
+    model: Model = "demo",
     questions: Annotated[
         Path | None, typer.Option(help="Question file; default: the demo world's calibration set.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The evidence as JSON on stdout.")] = False,
 ) -> None:
     """Choose a profile for a model from a file of questions."""
