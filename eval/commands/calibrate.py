@@ -11,8 +11,6 @@ import typer
 
 from eval.commands.options import Device, Dtype, Model
 
-STEPS = 10  # of a calibration, beside four for each layer
-
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the profile.")],
@@ -36,7 +34,7 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     from correction.engines import HFEngine
     from correction.models import load_model
     from correction.profile import FILE
-    from eval.calibration import calibrate, verdict
+    from eval.calibration import calibrate, most_steps, verdict
     from eval.calibration.report import write_report
     from eval.commands import progress
     from eval.demo_world.suite import demo_suite
@@ -49,8 +47,8 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     engine = HFEngine(loaded)
     journal = Journal(out, key)
     try:
-        with progress.bar("calibration", STEPS + 4 * loaded.parts.depth) as advance:
-            profile = await calibrate(Corrector(loaded, engine), asked, journal, lambda what: advance(1))
+        with progress.steps("calibration", most_steps(loaded.parts.depth)) as begin:
+            profile = await calibrate(Corrector(loaded, engine), asked, journal, begin)
         profile.save(out)
         write_report(out, profile)
         journal.remove()

@@ -51,8 +51,8 @@ async def _reproduce(
     out: Path,
 ) -> dict[str, Any]:
     from correction.loading import open_corrector
+    from eval.calibration import most_steps
     from eval.commands import progress
-    from eval.commands.calibrate import STEPS
     from eval.commands.evaluate import about_model
     from eval.reports.document import write_html, write_markdown
     from eval.reproduction import calibrated, document, reproduced
@@ -62,9 +62,8 @@ async def _reproduce(
     try:
         note = "The bundled model has its own profile, calibrated on other bridges."
         if corrector.profile is None:
-            steps = STEPS + 4 * corrector.loaded.parts.depth
-            with progress.bar("calibration", steps) as advance:
-                corrector, note = await calibrated(corrector, chosen, out, lambda what: advance(1))
+            with progress.steps("calibration", most_steps(corrector.loaded.parts.depth)) as begin:
+                corrector, note = await calibrated(corrector, chosen, out, begin)
         about = {
             **about_model(corrector, "hf"),
             "title": title,
