@@ -17,8 +17,8 @@ from correction.errors import InvalidInput
 from correction.hub import profile_folder
 from correction.models import DEMO, LoadedModel, demo_profile_folder, load_model, resolve_device
 from correction.profile import Profile
+from correction.supported import ENGINES
 
-ENGINES = ("hf", "hf+vllm", "vllm")
 log = logging.getLogger(__name__)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from correction.passes import ModelShape, Sampling
 
 DEMO = "demo"
 _NEEDED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]  # of a hub repository, for another process
+LARGE = 1 << 28  # bytes of weights, which are read in about a second
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -179,11 +181,11 @@ def load_model(
     """
     spread = _spread(device)
     torch_dtype = resolve_dtype(dtype)
-    transformers_logging.disable_progress_bar()
     if not spread:
         resolve_device(device)  # said before seconds are spent on files
     path, config = open_config(name, trust_remote_code=trust_remote_code)
     config_file = cached_file(path, "config.json")
+    _show_progress(Path(str(config_file)).parent)
     kind = model_kind(config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
@@ -228,6 +230,15 @@ def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, Pre
         raise ModelNotFound(
             f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
         ) from error
+
+
+def _show_progress(folder: Path) -> None:
+    """Transformers' bar, on a terminal, for weights that take a while; those not yet in the cache may be such."""
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    if sys.stderr.isatty() and not 0 < size < LARGE:
+        transformers_logging.enable_progress_bar()
+    else:
+        transformers_logging.disable_progress_bar()
 
 
 def model_kind(config: PreTrainedConfig) -> Any:

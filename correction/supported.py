@@ -1,4 +1,5 @@
-"""What is known to work: architectures by the `model_type` of their config.json. The tests' list is compared with it.
+"""What there is to choose from, without torch; and what is known to work: architectures by the `model_type` of their
+config.json, with which the tests' list is compared.
 
 Another decoder works if `correction.architecture` finds its parts, which `hopfix models MODEL` says.
 """
@@ -24,3 +25,7 @@ TESTED = {
     "qwen3": "Qwen3",
 }
 INSPECTED = {"mamba": "Mamba", "t5": "T5"}  # their states can be looked at; correction needs a decoder with a KV cache
+
+ENGINES = ("hf", "hf+vllm", "vllm")
+DEVICES = ("auto", "cpu", "cuda", "balanced")
+DTYPES = ("auto", "float32", "bfloat16", "float16")

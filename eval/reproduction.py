@@ -58,7 +58,7 @@ def split(questions: Sequence[GoldQuestion]) -> tuple[list[GoldQuestion], list[G
 
 
 async def calibrated(
-    corrector: Corrector, questions: Sequence[GoldQuestion], folder: Path, on_done: Callable[[str], object]
+    corrector: Corrector, questions: Sequence[GoldQuestion], folder: Path, on_step: Callable[[str], object]
 ) -> tuple[Corrector, str]:
     """The corrector with a profile of its own in `folder`/profile, and a note; as it is where that cannot be made."""
     place = folder / "profile"
@@ -71,7 +71,7 @@ async def calibrated(
     key = {"model": loaded.fingerprint, "questions": digest(questions)}
     try:
         with Journal(place, key) as journal:
-            profile = await calibrate(corrector, questions, journal, on_done)
+            profile = await calibrate(corrector, questions, journal, on_step)
             profile.save(place)
     except InvalidInput as error:
         if "is another run's journal" in error.message:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from eval.calibration.calibrate import MIN_QUESTIONS, calibrate
+from eval.calibration.calibrate import MIN_QUESTIONS, calibrate, most_steps
 from eval.calibration.verdict import verdict
 
-__all__ = ["MIN_QUESTIONS", "calibrate", "verdict"]
+__all__ = ["MIN_QUESTIONS", "calibrate", "most_steps", "verdict"]

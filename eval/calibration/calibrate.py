@@ -40,9 +40,10 @@ async def calibrate(
     corrector: Corrector,
     questions: Sequence[GoldQuestion],
     journal: Journal,
-    on_done: Callable[[str], object] = lambda what: None,
+    on_step: Callable[[str], object] = lambda name: None,
 ) -> Profile:
-    """A profile for the corrector's model. One-hop questions (no hops) only teach the confidence.
+    """A profile for the corrector's model. One-hop questions (no hops) only teach the confidence. Each step of
+    `most_steps` is named to `on_step` when it begins.
 
     Raises `InvalidInput` for fewer than 50 two-hop questions, or fewer than 20 of which the model knows both hops.
     """
@@ -59,9 +60,8 @@ async def calibrate(
         async def compute() -> list[dict[str, Any]]:
             return to_json(await said(given, asked, strategy))
 
-        noted = from_json(await journal.step(name, compute))
-        on_done(name)
-        return noted
+        on_step(name)
+        return from_json(await journal.step(name, compute))
 
     depth = corrector.loaded.parts.depth
     direct = await ways("direct", corrector, "direct")
@@ -103,17 +103,17 @@ async def calibrate(
             journal,
             f"identity grid, placeholder {name}",
             partial(sites.identity_cells, sites.holding(corrector, name), few),
-            on_done,
+            on_step,
         )
         for name in names
     }
     placeholder = max(grids, key=lambda name: (sum(grids[name][sites.best(grids[name])]), -names.index(name)))
     holding = sites.holding(corrector, placeholder)
     matched = await _cells(
-        journal, "norm-matched grid", partial(sites.identity_cells, holding, few, "norm_matched"), on_done
+        journal, "norm-matched grid", partial(sites.identity_cells, holding, few, "norm_matched"), on_step
     )
-    middle, fitted, repairs = await _middle(holding, few, (grids[placeholder], matched), journal, on_done)
-    back = await _cells(journal, "back-patching", partial(sites.back_cells, corrector, few), on_done)
+    middle, fitted, repairs = await _middle(holding, few, (grids[placeholder], matched), journal, on_step)
+    back = await _cells(journal, "back-patching", partial(sites.back_cells, corrector, few), on_step)
     patched, back_patched = sites.best(grids[placeholder]), sites.best(back)
     evidence = decided.evidence | {
         "bridge_hashes": bridge_hashes(hops),
@@ -143,9 +143,15 @@ async def calibrate(
         evidence=evidence,
         fitted=fitted,
     )
-    replay = await _replay(corrector, profile, hops)
-    on_done("replay")
-    return replace(profile, replay=replay)
+    on_step("replay")
+    return replace(profile, replay=await _replay(corrector, profile, hops))
+
+
+def most_steps(depth: int) -> int:
+    """Of the calibration of a model with so many layers: fewer where a placeholder is no single token."""
+    ways = 3 + len(MAPPINGS) * depth + len(WEIGHED) + len(MAPPINGS) * (depth - 1)
+    grids = len(sites.PLACEHOLDERS) + 2 + 1 + len(mid_layer.NONLINEAR)  # identity; norm-matched and back; fitted
+    return ways + grids + 1
 
 
 def _reading(corrector: Corrector, question: GoldQuestion, read: Said) -> int:
@@ -153,13 +159,13 @@ def _reading(corrector: Corrector, question: GoldQuestion, read: Said) -> int:
 
 
 async def _cells(
-    journal: Journal, name: str, compute: Callable[[], Awaitable[sites.Cells]], on_done: Callable[[str], object]
+    journal: Journal, name: str, compute: Callable[[], Awaitable[sites.Cells]], on_step: Callable[[str], object]
 ) -> sites.Cells:
     async def noted() -> list[Any]:
         return [[*astuple(choice), right] for choice, right in (await compute()).items()]
 
+    on_step(name)
     rows = await journal.step(name, noted)
-    on_done(name)
     return {Choice(*choice): right for *choice, right in rows}
 
 
@@ -168,7 +174,7 @@ async def _middle(
     questions: Sequence[GoldQuestion],
     fixed: Sequence[sites.Cells],
     journal: Journal,
-    on_done: Callable[[str], object],
+    on_step: Callable[[str], object],
 ) -> tuple[Choice, FittedMapping | None, dict[str, dict[str, float]]]:
     """The best choice with l* >= 1, its mapping if it was fitted, and how often each mapping and cell is right."""
     depth = corrector.loaded.parts.depth
@@ -184,10 +190,10 @@ async def _middle(
 
     by_kind = {next(iter(cells)).mapping: mid_layer.repairs(cells) for cells in fixed}
     linear = fitting(mid_layer.LINEAR, mid_layer.fitted_choices(depth))
-    by_kind[mid_layer.LINEAR] = await _cells(journal, mid_layer.LINEAR, linear, on_done)
+    by_kind[mid_layer.LINEAR] = await _cells(journal, mid_layer.LINEAR, linear, on_step)
     where = sites.best(by_kind[mid_layer.LINEAR])
     for kind in mid_layer.NONLINEAR:
-        by_kind[kind] = await _cells(journal, kind, fitting(kind, [where]), on_done)
+        by_kind[kind] = await _cells(journal, kind, fitting(kind, [where]), on_step)
     kind = max(by_kind, key=lambda name: sum(by_kind[name][sites.best(by_kind[name])]))
     choice = sites.best(by_kind[kind])
     fitted = None

@@ -24,6 +24,7 @@ def command(
         str,
         typer.Argument(
             metavar="|".join(WHAT),
+            autocompletion=lambda: list(WHAT),
             help="sweep: the layer grid against the paper's protocol and three libraries. passes: what a patch and a "
             "capture cost. all: both, for several sizes, as docs/benchmarks.md has them. strategies: what a corrected "
             "answer of a model costs beside two_step. vllm: what patching costs inside vLLM, and answers by engine. "

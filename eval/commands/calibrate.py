@@ -9,17 +9,17 @@ from typing import Annotated
 
 import typer
 
-STEPS = 10  # of a calibration, beside four for each layer
+from eval.commands.options import Device, Dtype, Model
 
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for the profile.")],
-    model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
+    model: Model = "demo",
     questions: Annotated[
         Path | None, typer.Option(help="Question file; default: the demo world's calibration set.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="The evidence as JSON on stdout.")] = False,
 ) -> None:
     """Choose a profile for a model from a file of questions."""
@@ -34,7 +34,7 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     from correction.engines import HFEngine
     from correction.models import load_model
     from correction.profile import FILE
-    from eval.calibration import calibrate, verdict
+    from eval.calibration import calibrate, most_steps, verdict
     from eval.calibration.report import write_report
     from eval.commands import progress
     from eval.demo_world.suite import demo_suite
@@ -47,8 +47,8 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     engine = HFEngine(loaded)
     journal = Journal(out, key)
     try:
-        with progress.bar("calibration", STEPS + 4 * loaded.parts.depth) as advance:
-            profile = await calibrate(Corrector(loaded, engine), asked, journal, lambda what: advance(1))
+        with progress.steps("calibration", most_steps(loaded.parts.depth)) as begin:
+            profile = await calibrate(Corrector(loaded, engine), asked, journal, begin)
         profile.save(out)
         write_report(out, profile)
         journal.remove()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from eval.commands import experiment
+from eval.commands.options import Device, Dtype, Engine, Format, Model
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -20,13 +21,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.callback(invoke_without_command=True)
 def evaluate(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
+    model: Model = "demo",
     profile: Annotated[
         str | None, typer.Option(help="Profile folder, or ORG/NAME[@REVISION] on the hub; the demo model has its own.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="hf, hf+vllm (what is unpatched on vLLM) or vllm")] = "hf",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    engine: Engine = "hf",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     vllm_url: Annotated[str | None, typer.Option(help="A vLLM server, in place of a vLLM in this process.")] = None,
     vllm_key: Annotated[str | None, typer.Option(envvar="HOPFIX_VLLM_KEY", help="The vLLM server's key.")] = None,
     vllm_args: Annotated[
@@ -43,9 +44,7 @@ def evaluate(
             "uncertain, unknown, one_hop and chains beside test.jsonl. Default: the demo world's."
         ),
     ] = None,
-    format: Annotated[
-        str, typer.Option("--format", help="The dataset that the questions are of; 'hopfix eval formats' has all.")
-    ] = "hopfix",
+    format: Format = "hopfix",
     hops_from: Annotated[str, typer.Option("--from", help="hops: as given; question: read from the text.")] = "hops",
     strategies: Annotated[
         str | None,

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eval.commands.options import Device, Dtype
+from eval.experiments import EXPERIMENTS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def command(
-    name: Annotated[str | None, typer.Argument(help="Which; all of them are listed without it.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="Which; all of them are listed without it.", autocompletion=lambda: list(EXPERIMENTS)),
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Hub id or folder; default: the bundled model, or small ones trained here.")
     ] = None,
@@ -28,15 +34,15 @@ def command(
         str | None, typer.Option(help="A second model, where states of one are read by another.")
     ] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of --model, a folder or on the hub.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     cases: Annotated[int | None, typer.Option(min=4, help="Cases a condition; default: the experiment's own.")] = None,
     models: Annotated[Path, typer.Option(help="Where models that are trained here are kept.")] = Path("runs/models"),
     out: Annotated[Path | None, typer.Option(help="Folder for the report, its pictures and figures.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The figures as JSON on stdout.")] = False,
 ) -> None:
     """Run one of the paper's experiments, or one that it leaves open."""
-    from eval.experiments import EXPERIMENTS, experiment_named
+    from eval.experiments import experiment_named
 
     if name is None:
         width = max(map(len, EXPERIMENTS))

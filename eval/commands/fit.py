@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from correction.errors import InvalidInput
+from eval.commands.options import Device, Dtype, Model
 
 
 def command(
@@ -19,15 +20,15 @@ def command(
     source_layer: Annotated[int, typer.Option(min=0, help="Layer that states are taken from.")],
     out: Annotated[Path, typer.Option(help="The mapping's file, its name ending in .safetensors.")],
     kind: Annotated[str, typer.Option(help="ridge, procrustes, mlp, kernel")] = "ridge",
-    model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
+    model: Model = "demo",
     target_model: Annotated[str | None, typer.Option(help="Default: the same model.")] = None,
     target_layer: Annotated[int | None, typer.Option(min=0, help="Default: the target's last layer.")] = None,
     ridge: Annotated[float, typer.Option(min=0, help="Strength; relative to mean diag X^T X.")] = 1e-3,
     scale: Annotated[bool, typer.Option("--scale", help="Let Procrustes fit a length.")] = False,
     epochs: Annotated[int, typer.Option(min=1, help="Of the MLP.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of the held-out pairs, the MLP and the landmarks.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="What was fitted as JSON on stdout.")] = False,
 ) -> None:
     """Fit a mapping on the states that two layers give for the same texts."""

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
+from eval.commands.options import Device, Dtype, Format, Model
+
 
 def command(
-    model: Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")] = "demo",
+    model: Model = "demo",
     target_model: Annotated[
         str | None, typer.Option(help="A larger model of its family: cross-model patching is reproduced, too.")
     ] = None,
@@ -21,10 +23,10 @@ def command(
         str | None,
         typer.Option(help="A file, a folder, or a dataset on the hub; default: the demo world's true facts."),
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="The dataset that the questions are of.")] = "hopfix",
+    format: Format = "hopfix",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N questions.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     out: Annotated[Path, typer.Option(help="Folder for profile, predictions and report; a killed run goes on.")] = Path(
         "reproduction"
     ),
@@ -49,8 +51,8 @@ async def _reproduce(
     out: Path,
 ) -> dict[str, Any]:
     from correction.loading import open_corrector
+    from eval.calibration import most_steps
     from eval.commands import progress
-    from eval.commands.calibrate import STEPS
     from eval.commands.evaluate import about_model
     from eval.reports.document import write_html, write_markdown
     from eval.reproduction import calibrated, document, reproduced
@@ -60,9 +62,8 @@ async def _reproduce(
     try:
         note = "The bundled model has its own profile, calibrated on other bridges."
         if corrector.profile is None:
-            steps = STEPS + 4 * corrector.loaded.parts.depth
-            with progress.bar("calibration", steps) as advance:
-                corrector, note = await calibrated(corrector, chosen, out, lambda what: advance(1))
+            with progress.steps("calibration", most_steps(corrector.loaded.parts.depth)) as begin:
+                corrector, note = await calibrated(corrector, chosen, out, begin)
         about = {
             **about_model(corrector, "hf"),
             "title": title,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from eval.commands.options import Device
+
 
 def command(
     out: Annotated[Path, typer.Option(help="Folder for model, tokenizer, card and questions.")],
@@ -18,7 +20,7 @@ def command(
     ] = "true",
     seed: Annotated[int, typer.Option(min=0, help="Decides the weights, and a generated world.")] = 0,
     steps: Annotated[int | None, typer.Option(min=1, help="Default: enough for this world and size.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or auto")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Train a demo model from scratch; run it again after an interruption and it goes on."""
     from dataclasses import replace

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PICTURES = (".png", ".svg")
 LISTED = "; ".join(f"{scope.name}: {scope.summary}" for scope in SCOPES.values())
 
-Name = Annotated[str, typer.Argument(metavar="SCOPE", help=LISTED)]
+Name = Annotated[str, typer.Argument(metavar="SCOPE", help=LISTED, autocompletion=lambda: list(SCOPES))]
 Prompt = Annotated[str | None, typer.Argument(metavar="PROMPT", help="The source prompt.")]
 SourcePrompt = Annotated[str | None, typer.Option(help="The source prompt, in place of PROMPT.")]
 File = Annotated[

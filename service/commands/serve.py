@@ -14,6 +14,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from correction import supported
 from correction.errors import HopfixError
 from service import logs
 from service.settings import Settings
@@ -22,6 +23,7 @@ from service.workers import supervise
 log = logging.getLogger(__name__)
 
 READER_MILLISECONDS = 60_000
+VALUES = {"engine": lambda: supported.ENGINES, "device": lambda: supported.DEVICES, "dtype": lambda: supported.DTYPES}
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s]*@")
 
 
@@ -54,7 +56,9 @@ def _option(name: str, setting: FieldInfo) -> inspect.Parameter:
         kind = get_args(kind)[0]
     kind = getattr(kind, "__origin__", kind) if get_origin(kind) is Annotated else kind
     default = "" if setting.default in (None, False) else f" {setting.default} by default."
-    option = typer.Option(f"--{name.replace('_', '-')}", help=f"{setting.description}{default}")
+    option = typer.Option(
+        f"--{name.replace('_', '-')}", help=f"{setting.description}{default}", autocompletion=VALUES.get(name)
+    )
     plain = str if kind is SecretStr else kind
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[plain | None, option]

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from correction.errors import InvalidInput
-from correction.loading import ENGINES, open_corrector
+from correction.loading import open_corrector
+from correction.supported import ENGINES
 from eval.bench.vllm.answers import compare_answers
 from eval.bench.vllm.plugin import DEMO, REALISTIC, Shape, compare_plugin
 from eval.bench.vllm.process import started

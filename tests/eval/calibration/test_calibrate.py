@@ -14,9 +14,10 @@ from correction.architecture import Blocks
 from correction.errors import InvalidInput
 from correction.models import LoadedModel
 from correction.profile import Profile
-from eval.calibration import calibrate, verdict
+from eval.calibration import calibrate, most_steps, verdict
 from eval.calibration.overlap import overlap
 from eval.calibration.report import markdown, write_report
+from eval.calibration.sites import PLACEHOLDERS
 from eval.demo_world.suite import demo_suite
 from eval.journal import Journal
 from eval.questions import GoldQuestion
@@ -37,17 +38,17 @@ QUESTIONS = [
 ]
 
 
-def calibrated(demo: LoadedModel, folder: Path, steps: list[str] | None = None, stop_after: str = "") -> Profile:
-    """Calibrates in the folder; dies after the step `stop_after`."""
+def calibrated(demo: LoadedModel, folder: Path, steps: list[str] | None = None, *, stop_at: str = "") -> Profile:
+    """Calibrates in the folder; dies when the step `stop_at` begins."""
 
-    def on_done(what: str) -> None:
+    def on_step(what: str) -> None:
         if steps is not None:
             steps.append(what)
-        if what == stop_after:
+        if what == stop_at:
             raise KeyboardInterrupt
 
     with Journal(folder, {"questions": len(QUESTIONS)}) as journal:
-        return Asked(demo)(lambda corrector: calibrate(corrector, QUESTIONS, journal, on_done))
+        return Asked(demo)(lambda corrector: calibrate(corrector, QUESTIONS, journal, on_step))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def profile(demo: LoadedModel, folder: Path) -> Profile:
     """Calibrated in two goes: the first was killed in the middle."""
     with pytest.raises(KeyboardInterrupt):
-        calibrated(demo, folder, stop_after="3 bridges weighed")
+        calibrated(demo, folder, stop_at="3 bridges weighed")
     return calibrated(demo, folder)
 
 
@@ -83,7 +84,9 @@ def test_the_profile_deploys_and_says_what_to_expect(profile: Profile, demo: Loa
 def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(
     profile: Profile, demo: LoadedModel, tmp_path: Path, folder: Path
 ) -> None:
-    whole = calibrated(demo, tmp_path)
+    steps: list[str] = []
+    whole = calibrated(demo, tmp_path, steps)
+    assert len(steps) == len(set(steps)) <= most_steps(demo.parts.depth) <= len(steps) + len(PLACEHOLDERS)
     assert replace(profile, fitted=None) == replace(whole, fitted=None)
     names = [json.loads(line).get("name") for line in (folder / "journal.jsonl").read_text().splitlines()]
     assert len(names) == len(set(names)), "nothing was computed twice"
