@@ -4,10 +4,11 @@ VENV ?= .venv
 VENV_VLLM ?= .venv-vllm
 VENV_PEERS ?= .venv-peers
 VENV_HARNESS ?= .venv-harness
+VENV_PIPELINES ?= .venv-pipelines
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi wheel clean
+.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -17,12 +18,12 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@BIN=$(BIN) deploy/up
 
-test: test-core test-peers test-harness test-vllm
+test: test-core test-peers test-harness test-pipelines test-vllm
 
 test-core: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not vllm and not peers and not harness"
+	$(BIN)/python -m pytest -m "not vllm and not peers and not harness and not pipelines"
 
 # Against other people's libraries: the forward on every architecture, the benchmark's sides cell by cell.
 test-peers: $(VENV_PEERS)/.installed
@@ -31,6 +32,10 @@ test-peers: $(VENV_PEERS)/.installed
 # lm-evaluation-harness and Inspect against a served model.
 test-harness: $(VENV_HARNESS)/.installed
 	$(VENV_HARNESS)/bin/python -m pytest -m harness tests/end_to_end/test_lm_eval.py tests/end_to_end/test_inspect.py
+
+# Each framework's adapter, and the examples, against a served model.
+test-pipelines: $(VENV_PIPELINES)/.installed
+	$(VENV_PIPELINES)/bin/python -m pytest -m pipelines tests/end_to_end/test_pipelines.py tests/end_to_end/test_examples.py
 
 # vLLM for CPU exists for x86-64 Linux alone; elsewhere the stage says so and is skipped.
 test-vllm:
@@ -43,6 +48,8 @@ vllm: $(VENV_VLLM)/.installed
 peers: $(VENV_PEERS)/.installed
 
 harness: $(VENV_HARNESS)/.installed
+
+pipelines: $(VENV_PIPELINES)/.installed
 
 # For the test of replicas, which is skipped without it. Left alone where it is there, root or apt-get is not.
 nginx:
@@ -57,6 +64,13 @@ prometheus:
 	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get -qq update && RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends prometheus >/dev/null; \
 	else echo "prometheus is not installed and this is not root with apt-get: the test of monitoring will be skipped"; fi
+
+# For the tests of the page at /. As with nginx.
+chromium:
+	@if command -v chromium >/dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "chromium is not installed and this is not root with apt-get: the tests of the page will be skipped"; fi
 
 # The Dockerfile's steps in a bare Debian, as root: make replay REPLAY="--build-arg TORCH_INDEX=URL --env PIP_INDEX_URL"
 replay:
@@ -91,6 +105,10 @@ tables: $(VENV)/.installed
 	cat runs/hops/report.md runs/question/report.md > docs/results.md
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
 	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
+
+# Those of docs/how-it-works.md.
+pictures: $(VENV)/.installed
+	$(BIN)/python -m eval.explained docs/pictures
 
 # The same on two more architectures, trained from scratch on worlds of other seeds: about half an hour.
 proof: $(VENV)/.installed
@@ -145,6 +163,18 @@ experiments: $(VENV)/.installed
 openapi: $(VENV)/.installed
 	$(BIN)/python .ci/openapi.py > docs/openapi.json
 
+# The page's pictures in docs/page.md, where chromium is installed.
+screenshots: $(VENV)/.tools
+	$(BIN)/python .ci/screenshots.py
+
+# The README as a newcomer follows it, in a new clone of what is committed: a few minutes.
+first-steps:
+	$(PYTHON) .ci/first_steps.py > docs/first-steps.md.new && mv docs/first-steps.md.new docs/first-steps.md
+
+# The site, into site/: site/index.html opens as it is, its search by `python -m http.server --directory site`.
+docs: $(VENV)/.tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheel: $(VENV)/.installed
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
@@ -171,6 +201,13 @@ $(VENV_HARNESS)/.installed: pyproject.toml constraints-harness.txt
 	$(VENV_HARNESS)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
+$(VENV_PIPELINES)/.installed: pyproject.toml constraints-pipelines.txt
+	$(PYTHON) -m venv $(VENV_PIPELINES)
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet torch==2.13.0
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet --no-deps --requirement constraints-pipelines.txt
+	$(VENV_PIPELINES)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
 $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv $(VENV_VLLM)
 	$(VENV_VLLM)/bin/python -m pip install --quiet --no-deps --requirement constraints-vllm.txt
@@ -178,4 +215,4 @@ $(VENV_VLLM)/.installed: pyproject.toml constraints-vllm.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) build dist runs .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV_VLLM) $(VENV_PEERS) $(VENV_HARNESS) $(VENV_PIPELINES) build dist runs site .mypy_cache .pytest_cache .ruff_cache

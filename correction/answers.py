@@ -12,7 +12,10 @@ from correction.profile import Choice
 
 @dataclass(frozen=True)
 class Bridge:
-    """Hop 1's answer, the probability of its tokens, and the likeliest first tokens with theirs."""
+    """Hop 1's answer, the probability of its tokens and of ending there, and the likeliest first tokens with theirs.
+
+    alternatives: `{"text", "probability"}` each, best first; where several bridges were weighed, these bridges.
+    """
 
     text: str
     probability: float
@@ -29,7 +32,7 @@ class HopResult:
 
 @dataclass(frozen=True)
 class Fallback:
-    """Why the answer is not from a patched pass, which engine gave it, and by which strategy."""
+    """Why the answer is not from a patched pass, which engine gave it (by its name), and by which strategy."""
 
     reason: str
     engine: str
@@ -57,10 +60,14 @@ class Usage:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer object of the design, section 7. `corrected`: the text came from a patched pass.
+    """An answer, and what was done for it. `corrected`: the text came from a patched pass.
 
-    confidence: the probability that the answer is right, calibrated where the profile says how. bridge: of a chain the
-    last one; where several were weighed, the one behind the answer, with all of them as its alternatives.
+    strategy: the one that gave the text. direct_answer: the plain answer, where it was asked for. bridge: of a chain
+    the last one; where several were weighed, the one behind the answer, with all of them as its alternatives. hops: as
+    they were asked, each with what came out. patch: the layers and mapping that were used, None if nothing was patched.
+    profile: its name. confidence: the probability that the answer is right, calibrated where the profile says how.
+    fallback: None unless something else than what was asked for gave the answer. timings_ms: milliseconds by stage
+    (`decompose`, `hop1`, `hop2`, `direct`, ...) and `total`. signs: what the confidence was calculated from.
     """
 
     answer: str

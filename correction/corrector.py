@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 
 
 class Corrector:
-    """Answers questions with one model, one engine, and a profile if there is one."""
+    """Answers questions with one model, one engine, and a profile if there is one. `open_corrector` makes one by names.
+
+    max_tokens: the most tokens of a bridge, and of an answer. Raises `UnsupportedModel` for an encoder-decoder, and
+    `InvalidProfile` for a profile that was made for other weights.
+    """
 
     def __init__(
         self, loaded: LoadedModel, engine: Engine, profile: Profile | None = None, *, max_tokens: int = 16
@@ -61,9 +65,15 @@ class Corrector:
         choice: Choice | None = None,
         with_direct: bool = False,
     ) -> Answer:
-        """Answers one question. `choice` overrides the layers and mapping of `patched` and `deployed`.
+        """Answers one question by a strategy: `deployed`, or one of those that it is compared with.
 
-        `with_direct` asks for the plain answer too, as `direct_answer`. Raises `InvalidInput` for what cannot be asked.
+        These are `direct`, `two_step`, `step_by_step`, `patched`, `hard_token`, `mid_layer` and `back_patched`. A
+        question from which no hops can be read is answered by `direct`, with the reason in `fallback`. `choice`
+        overrides the layers and mapping of `patched` and `deployed`. `with_direct` asks for the plain answer too, as
+        `direct_answer`.
+
+        Raises `InvalidInput` for what cannot be asked (an unknown strategy, layers or mapping; `PromptTooLong` beyond
+        the context), `EngineUnavailable` if the engine is down, `PatchNotApplied` if a patch did not take place.
         """
         if strategy not in STRATEGIES:
             raise InvalidInput(
@@ -107,7 +117,10 @@ class Corrector:
         return answers
 
     async def decompose(self, question: Question, asking: Asking | None = None) -> Hops | None:
-        """The hops: given, read from the grammar, or asked of the model; None if there are none to be had."""
+        """The hops: given, read from the grammar, or asked of the model; None if there are none to be had.
+
+        A pass that asks the model is counted in `asking`, where one is given.
+        """
         if question.hops is not None:
             return question.hops
         read = split_question(question.text)

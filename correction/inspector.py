@@ -35,8 +35,11 @@ class Host:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a target pass said. alternatives: the likeliest first tokens with their probabilities, best first. notes:
-    where a fitted mapping was used at other layers than those it was fitted for."""
+    """What a target pass said.
+
+    tokens: the generated ids, logprobs: their natural logarithms. alternatives: the likeliest first tokens with their
+    probabilities, best first. notes: where a fitted mapping was used at other layers than those it was fitted for.
+    """
 
     patchscope: Patchscope
     text: str
@@ -76,7 +79,7 @@ class Inspector:
             raise InvalidInput(f"the model {name!r} is not loaded", hint=f"loaded: {known}", param="model") from None
 
     def sites(self, point: Source) -> Sites:
-        """Where a source is in its model's pass."""
+        """Where a source is in its model's pass; raises `InvalidInput` as `find_sites` does."""
         return find_sites(self.host(point.model).loaded, point.prompt, point.layer, point.position)
 
     async def states(self, sources: Sequence[Source]) -> list[Tensor]:
@@ -124,9 +127,10 @@ class Inspector:
     async def grid(
         self, patchscope: Patchscope, source_layers: Sequence[int], target_layers: Sequence[int]
     ) -> tuple[Grid, list[list[str]]]:
-        """The Patchscope at every pair of layers, and the text of each cell, [source layer][target layer].
+        """The Patchscope at every pair of layers, and the text of each cell, `texts[source layer][target layer]`.
 
-        For a single state into a single site; the layers that the Patchscope itself names are not used.
+        For a single state into a single site; the layers that the Patchscope itself names are not used. Raises
+        `InvalidInput` for spans and several states, and as `run` does.
         """
         source, target = patchscope.source, patchscope.target
         if patchscope.also or isinstance(source.position, tuple) or isinstance(target.position, tuple):

@@ -1,7 +1,7 @@
 """One pass of a model: a prompt, what to read from it, what to overwrite in it, and how far to generate.
 
 This is all that an engine is asked, and it is plain data: an engine knows nothing of questions, hops or profiles.
-Layers are counted as in the design: k = 0 is what block 1 receives, k = L what the last block gives. Positions are
+Layers are counted from what goes in: k = 0 is what block 1 receives, k = L what the last block gives. Positions are
 token indices of the prompt and may be negative; -1 is its last token.
 """
 

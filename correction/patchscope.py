@@ -19,12 +19,7 @@ Layer = Annotated[int, Field(ge=0)]
 
 
 class _Point(BaseModel):
-    """Where in which pass.
-
-    prompt: text as the model is to read it, or token ids. position: a token index (-1 is the last), or a text of which
-    the last token of its last occurrence is meant; a list of these is a span. layer: 0 is what the first block gets,
-    L what the last one gives; a list gives each token of the span its own. model: None is the model in use.
-    """
+    """Where in which pass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,15 +30,20 @@ class _Point(BaseModel):
 
 
 class Source(_Point):
-    """S, i, M, l: where states are read."""
+    """S, i, M, l: where states are read.
+
+    prompt: text as the model is to read it, or token ids. position: a token index (-1 is the last), or a text of which
+    the last token of its last occurrence is meant; a list of these is a span. layer: 0 is what the first block gets,
+    L what the last one gives; a list gives each token of the span its own. model: None is the model in use.
+    """
 
 
 class Target(_Point):
-    """T, i*, M*, l*: where they are written."""
+    """T, i*, M*, l*: where they are written. Fields as those of a `Source`; the spans of both have one length."""
 
 
 class Graft(BaseModel):
-    """A further state for the same target pass: its own source, mapping and site."""
+    """A further state for the same target pass: its own source, mapping and site (layer and position there)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

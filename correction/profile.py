@@ -27,7 +27,7 @@ CHOICES = ("choice", "patched", "mid_layer", "back_patched")
 
 @dataclass(frozen=True)
 class Choice:
-    """Where a bridge's state is taken from, where it goes, and through which mapping."""
+    """The layer that a bridge's state is taken from (1..L), the one it goes into (0..L-1), and the mapping's name."""
 
     source_layer: int
     target_layer: int
@@ -63,11 +63,15 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Profile:
-    """strategy: `deployed`, or `two_step` where calibration found patching no better. choice: what is deployed.
+    """What is deployed for the model whose weights have this fingerprint: `hopfix calibrate` makes it.
+
+    strategy: `deployed`, or `two_step` where calibration found patching no better. choice: what is deployed.
     answer_layer: the layer that the last hop is left at, None for the last.
 
     patched, mid_layer, back_patched: the best choices of those strategies; `back_patching` says that questions without
-    hops are answered by the last of them. fitted: the profile's own mapping, asked for as `fitted`.
+    hops are answered by the last of them. placeholder: the token that stands for the bridge in hop 2. evidence: what
+    calibration found, as plain data. replay: questions that must be answered as they were. fitted: the profile's own
+    mapping, asked for as `fitted`.
     """
 
     model: str

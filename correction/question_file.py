@@ -1,4 +1,4 @@
-"""Reads question files: JSON lines, the contract of the design, section 7.
+"""Reads question files: JSON lines, one question a line.
 
 A line that cannot be used is an error beside its number, not the end of the file: the reader decides what to do.
 """

@@ -13,7 +13,9 @@ BLANK = "{}"
 class Hops:
     """Hop 1 asks for a bridge; every later hop holds `{}` exactly once, where the bridge before it goes.
 
-    Clozes or questions. Two hops are the usual; `hop3` and `hop4` make longer chains, each bridge leading to the next.
+    Clozes ("The currency of {} is") or questions ("Who runs {}?"). Two hops are the usual; `hop3` and `hop4` make
+    longer chains, each bridge leading to the next. Raises `InvalidInput` for an empty or missing hop, or other than one
+    blank.
     """
 
     hop1: str
@@ -46,7 +48,7 @@ class Hops:
 class Question:
     """What is asked: the text, its hops if given, and a cloze of the whole (`direct`) if given.
 
-    At least `text` or `hops` must be there.
+    At least `text` or `hops` must be there, or it raises `InvalidInput`. `id` comes back in the answer.
     """
 
     text: str = ""

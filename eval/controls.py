@@ -1,6 +1,6 @@
 """What the questions themselves give away: which hops the model knows, and which questions need no two hops at all.
 
-Known hops are the paper's filter (Patchscopes, section 4.4): both hops answered right on their own. It makes two_step
+Known hops are the paper's filter (Patchscopes, section 5): both hops answered right on their own. It makes two_step
 perfect by construction, so filtered figures stand beside unfiltered ones. The shortcut controls ask hop 2 without its
 bridge, and the question without hop 1's names; what these answer right is no evidence of two hops.
 """

@@ -1,4 +1,4 @@
-"""Pictures: how far a confidence can be believed, and what each layer is good for. PNG or SVG by the path; no display.
+"""Pictures of results: how far a confidence can be believed, and what each layer is good for. PNG or SVG by the path.
 
 Drawn 7 inches wide with letters of 8 points or more: readable on a page that shows the picture 700 pixels wide. Colours
 are those of Okabe and Ito, and cividis: they differ in lightness, too, for readers who do not see all hues.
@@ -60,7 +60,7 @@ def reliability_diagram(points: Sequence[tuple[float, float, int]], path: Path, 
     for panel in (axes, below):
         panel.tick_params(labelsize=SMALL)
         _clean(panel)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
 def layer_heatmap(
@@ -76,7 +76,7 @@ def layer_heatmap(
     rows, columns = sorted({source for source, _ in cells}), sorted({target for _, target in cells})
     cell = min(0.55, 5.6 / len(columns))
     height = len(rows) * max(0.75 * cell, 0.05)
-    figure, axes = _figure(max(2.4, height + 1.3), title)
+    figure, axes = sheet(max(2.4, height + 1.3), title)
     top = next(top for top in TOPS if max(cells.values()) <= top or top == TOPS[-1])
     colours = colormaps["cividis"].with_extremes(bad="#dddddd")
     values = [[cells.get((row, column), math.nan) for column in columns] for row in rows]
@@ -106,12 +106,14 @@ def layer_heatmap(
     bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02, format=PercentFormatter(1, decimals=0))
     bar.set_label("accuracy", fontsize=FONT)
     bar.ax.tick_params(labelsize=SMALL)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
-def layer_curves(curves: Mapping[str, Mapping[int, float]], path: Path, title: str, *, layers: str = SOURCE) -> None:
-    """Accuracy (a fraction) over the layer, a line a name; `layers` says which layer it is."""
-    figure, axes = _figure(3.9, title)
+def layer_curves(
+    curves: Mapping[str, Mapping[int, float]], path: Path, title: str, *, layers: str = SOURCE, share: str = "accuracy"
+) -> None:
+    """Accuracy (a fraction) over the layer, a line a name; `layers` says which layer it is, `share` what of."""
+    figure, axes = sheet(3.9, title)
     for number, (name, curve) in enumerate(curves.items()):
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         dashes = DASHES[number % len(DASHES)]  # four to seven colours: 28 lines before two look alike
@@ -122,7 +124,7 @@ def layer_curves(curves: Mapping[str, Mapping[int, float]], path: Path, title: s
         line.set_label(name)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(layers, fontsize=FONT)
-    axes.set_ylabel("accuracy", fontsize=FONT)
+    axes.set_ylabel(share, fontsize=FONT)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.grid(axis="y", color="#dddddd", linewidth=0.7)
@@ -131,10 +133,11 @@ def layer_curves(curves: Mapping[str, Mapping[int, float]], path: Path, title: s
         for text in legend.get_texts():
             text.set_parse_math(False)
     _clean(axes)
-    _save(figure, path)
+    save_picture(figure, path)
 
 
-def _figure(height: float, title: str) -> tuple[Figure, Axes]:
+def sheet(height: float, title: str) -> tuple[Figure, Axes]:
+    """An empty picture as wide as all of them, so many inches high."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     axes = figure.add_subplot()
     _title(axes, title)
@@ -151,7 +154,7 @@ def _clean(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path) -> None:
     """Writes the PNG, or the SVG, whole or not at all; raises `InvalidInput` if it cannot be written."""
     partial = path.with_name(f"{path.name}.partial")
     try:

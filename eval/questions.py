@@ -1,4 +1,4 @@
-"""Questions with their gold: what calibration and evaluation read. The format is that of the design, section 7."""
+"""Questions with their gold: what calibration and evaluation read. Files are JSON lines."""
 
 from __future__ import annotations
 

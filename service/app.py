@@ -21,7 +21,7 @@ from service.errors import body
 from service.middleware import Observe
 from service.openapi import document
 from service.readiness import load, replay
-from service.routes import answer, chat, completions, health, models, patchscope, profile, tokenize
+from service.routes import answer, chat, completions, health, models, page, patchscope, profile, tokenize
 from service.routing import Refuse, refusal
 from service.security import allow_pages, authorise
 from service.settings import Settings
@@ -101,7 +101,8 @@ def create_app(
     allow_pages(app, settings.origins)
     app.add_exception_handler(HopfixError, _hopfix_error)
     app.add_exception_handler(HTTPException, _http_error)
-    app.include_router(health.router)
+    for module in (health, page):
+        app.include_router(module.router)
     for module in (answer, patchscope, tokenize, profile, completions, chat, models):
         app.include_router(module.router, dependencies=[Depends(authorise)])
     app.openapi = functools.cache(lambda: document(app))  # type: ignore[method-assign]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
+from urllib.parse import urlsplit
+
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -36,10 +39,28 @@ async def authorise(request: Request, state: Shared) -> None:
     """
     await authenticate(request, state)
     origin = request.headers.get("origin")
-    if origin is not None and not {origin, ANY_ORIGIN} & state.settings.origins:
+    if origin is not None and not {origin, ANY_ORIGIN} & state.settings.origins and not _own(origin, request, state):
         raise Forbidden(f"a page of {origin} may not call", hint="the operator allows pages with --cors-origins")
     if request.method == "POST":
         state.rates.take(request.state.client)
+
+
+def _own(origin: str, request: Request, state: Shared) -> bool:
+    """Whether it is the service's own page that asks.
+
+    A page of elsewhere may have its name point at this machine (DNS rebinding), and then has our origin under a name of
+    its own. Without keys only names count that nobody can give away: addresses, and localhost.
+    """
+    host = request.headers.get("host", "")
+    return origin.partition("://")[2] == host and (bool(state.keys) or _cannot_be_given_away(host))
+
+
+def _cannot_be_given_away(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 async def administrate(request: Request) -> None:

@@ -1,4 +1,7 @@
-"""README and docs say what the repository does: figures as printed, snippets that run."""
+"""README and docs say what the repository does: figures as printed, links that lead somewhere.
+
+Their blocks of code are run by tests/end_to_end/test_snippets.py, the site is built by tests/test_site.py.
+"""
 
 from __future__ import annotations
 
@@ -41,13 +44,10 @@ def snippets(text: str, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-@pytest.mark.parametrize(
-    ("text", "prints"), [(README, "Kenichiro Yoshida via Sony\n"), (FRAMEWORK, "rand\nrand (6, 6)\n")]
-)
-def test_the_python_snippet_runs(text: str, prints: str) -> None:
-    (snippet,) = snippets(text, "python")
+def test_the_readmes_python_answers() -> None:
+    (snippet,) = snippets(README, "python")
     done = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, prints), done.stderr
+    assert (done.returncode, done.stdout) == (0, "Kenichiro Yoshida via Sony\n"), done.stderr
 
 
 def test_the_json_snippet_is_a_patchscope() -> None:
@@ -66,20 +66,35 @@ def test_the_benchmarks_are_the_printed_ones() -> None:
     assert markdown(results) == (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
 
 
-def test_the_readmes_lens_is_what_the_command_prints() -> None:
-    prompt = "The country where Kruger National Park is located is"
-    command = [sys.executable, "-m", "service.cli", "inspect", "logit-lens", prompt, "--position", "-1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    printed = "\n".join(line.rstrip() for line in done.stdout.splitlines()).rstrip()
-    assert printed
-    assert printed in README
+def test_every_endpoint_is_in_the_guide() -> None:
+    guide = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    paths = json.loads((ROOT / "docs" / "openapi.json").read_text(encoding="utf-8"))["paths"]
+    assert not {path for path in paths if f"{path.partition('/{')[0]}`" not in guide}
 
 
-@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("examples/*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+def anchors(page: Path) -> set[str]:
+    """Those that a code host gives a page's headings."""
+    text = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    found: dict[str, int] = {}
+    for heading in re.findall(r"^#+ (.*)", text, re.M):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found[slug] = found.get(slug, 0) + 1
+    return {f"{slug}-{n}" if n else slug for slug, count in found.items() for n in range(count)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if not link.startswith(("http", "#")):
-            assert (page.parent / link.partition("#")[0]).exists(), link
+        path, _, anchor = link.partition("#")
+        if link.startswith("http"):
+            continue
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
 
 
 def test_promises_name_tests_that_there_are() -> None:

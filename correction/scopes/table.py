@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """What was said, and a number whose meaning the table states; None where there is none."""
+    """What was said, and a number whose meaning the table states (`value`); None where there is none."""
 
     text: str
     value: float | None = None
@@ -28,7 +28,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Table:
-    """cells[row][column], None where the method defines no cell. value: what a cell's number is.
+    """`cells[row][column]`, None where the method defines no cell. value: what a cell's number is.
 
     notes: what a reader has to know. patchscopes: those worth a closer look, in the form that `Patchscope.parse` reads:
     the likeliest cell of a grid, or every one that was run.

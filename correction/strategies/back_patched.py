@@ -14,7 +14,10 @@ from correction.questions import Hops, Question
 
 
 async def back_patched(asking: Asking, profile: Profile, question: Question, hops: Hops | None = None) -> Answer:
-    """At the last token of the question, between the two layers that calibration chose, without the answer."""
+    """At the last token of the question, between the two layers that calibration chose, without the answer.
+
+    The paper counts a question as right if any pair of layers is: there they are chosen with the answer in hand.
+    """
     choice = profile.back_patched
     tokens = asking.prompts.encode(question.direct_text)
     clean = await asking.run(

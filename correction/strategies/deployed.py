@@ -22,7 +22,11 @@ from correction.strategies.text import direct, text_from
 
 
 async def deployed(asking: Asking, profile: Profile, question: Question, hops: Hops) -> Answer:
-    """Raises nothing of its own: what cannot be patched falls back to text, with the reason in `fallback`."""
+    """Hop 1's states, through the profile's mapping, into hop 2; or the likeliest bridges weighed; or text.
+
+    The profile's thresholds decide (`Thresholds`). Raises nothing of its own: what cannot be patched falls back to
+    text, with the reason in `fallback`.
+    """
     deploying = _Deploying(asking, profile, hops)
     if profile.strategy == "two_step":
         first = await asking.read(hops.hop1, "hop1")

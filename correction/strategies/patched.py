@@ -11,7 +11,7 @@ from correction.questions import Hops, Question
 async def patched(asking: Asking, profile: Profile, question: Question, hops: Hops) -> Answer:
     """The paper's method made deployable: identity mapping, one state over one placeholder, one pair of layers.
 
-    Patchscopes, section 4.4 (multi-hop reasoning). Of a longer bridge the first token alone is patched, as there.
+    Patchscopes, section 5 (multi-hop reasoning). Of a longer bridge the first token alone is patched, as there.
     """
     return await by_choice(asking, profile, hops, profile.patched, "patched", span=False)
 

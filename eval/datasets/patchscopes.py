@@ -1,4 +1,4 @@
-"""The Patchscopes paper's multi-hop TSV (Ghandeharioun et al. 2024, section 4.4).
+"""The Patchscopes paper's multi-hop TSV (Ghandeharioun et al. 2024, section 5).
 
 Both kinds of file: hop 1 in `prompt_source` with a blank in `prompt_target` (experiment 1), or the other way round with
 the bridge's place at the end of `prompt_source` (the chain-of-thought file).

@@ -33,7 +33,13 @@ class Client:
         retries: Retries = USUAL,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._http = httpx.Client(base_url=url, headers=calls.headers(key), timeout=timeout, transport=transport)
+        self._http = httpx.Client(
+            base_url=url,
+            headers=calls.headers(key),
+            timeout=timeout,
+            transport=transport,
+            verify=calls.certificates(),
+        )
         self._retries = retries
 
     def answer(self, question: Question) -> AnswerObject:
@@ -41,7 +47,10 @@ class Client:
         return self._call(calls.answer(question))
 
     def answers(self, questions: Iterable[Question]) -> list[Answered]:
-        """The answers to a list, in its order; `FailedAnswer` where there is none. All come at once."""
+        """The answers to a list, in its order; `FailedAnswer` where there is none. All come at once.
+
+        A list has at most 256 questions unless the service is set otherwise; `stream` takes longer ones.
+        """
         return self._call(calls.answers(questions))
 
     def stream(self, questions: Iterable[Question]) -> Iterator[Answered]:
@@ -59,7 +68,7 @@ class Client:
             response.close()
 
     def patchscope(self, scope: PatchscopeRequest) -> OutcomeObject:
-        """What a Patchscope says."""
+        """What a Patchscope says. Raises `Refused` for sites, mappings or spans that do not fit the served model."""
         return self._call(calls.patchscope(scope))
 
     def patchscopes(self, scopes: Iterable[PatchscopeRequest]) -> list[Looked]:
@@ -71,7 +80,7 @@ class Client:
         return self._call(calls.tokenize(text))
 
     def profile(self) -> ProfileObject:
-        """What is deployed."""
+        """What is deployed: the profile in use, with the evidence it was chosen on."""
         return self._call(calls.PROFILE)
 
     def reload(self) -> ProfileObject:

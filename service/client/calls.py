@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Generic, TypeVar
 
 import httpx
@@ -98,7 +100,7 @@ READY = Call("/ready", TypeAdapter(dict[str, Any]), method="GET")
 
 @dataclass(frozen=True)
 class Retries:
-    """Up to `most` more tries where the service says that it is busy or not ready.
+    """Up to `most` more tries where the service says that it is busy or not ready (429, 503).
 
     They come after as long as it asks for, or else after 1, 2, 4, ... seconds; if that is more than `longest` seconds,
     there are none.
@@ -125,6 +127,12 @@ class LineBuffer:
         """The lines that the chunk has completed."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [line for line in lines if line.strip()]
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Whom to trust, the same for every client: reading them takes longer than many an answer."""
+    return httpx.create_ssl_context()
 
 
 def headers(key: str | None) -> dict[bytes, bytes]:

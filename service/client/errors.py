@@ -105,9 +105,13 @@ def from_response(response: httpx.Response) -> ClientError:
 
 
 def from_transport(error: httpx.TransportError) -> ClientError:
-    """The error that stands for one of the connection."""
-    kind = OutOfTime if isinstance(error, httpx.TimeoutException) else Unreachable
-    return kind(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+    """The error that stands for one of the connection; it names the service, which a setting may have got wrong."""
+    url = error.request.url
+    where = f"{url.scheme}://{url.netloc.decode()}"  # without the user and password that a URL may have
+    why = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, httpx.TimeoutException):
+        return OutOfTime(f"no answer in time from {where} ({why})")
+    return Unreachable(f"no connection to {where} ({why})")
 
 
 def _seconds(header: str | None) -> float | None:

@@ -20,7 +20,12 @@ Strategy = Literal[
 
 
 class AnswerRequest(Request):
-    """A question, or its two hops, and how to answer it."""
+    """A question, or its two hops, and how to answer it.
+
+    hop2 to hop4 hold `{}` where the bridge before them goes. direct: a cloze of the whole, for the plain answer. id
+    comes back. with_direct asks for the plain answer too. source_layer (1 to L), target_layer (0 to L-1) and mapping
+    override the profile's patch.
+    """
 
     question: Text | None = None
     hop1: Text | None = None
@@ -43,7 +48,7 @@ class AnswerRequest(Request):
 
 
 class Bridge(Response):
-    """Hop 1's answer, and the likeliest first tokens of it."""
+    """Hop 1's answer, its probability, and the likeliest first tokens, or bridges where several were weighed."""
 
     text: str
     probability: Number
@@ -83,7 +88,11 @@ class Usage(Response):
 
 
 class AnswerObject(Response):
-    """An answer with its evidence; `corrected` says that its text came from a patched pass."""
+    """An answer with its evidence; `corrected` says that its text came from a patched pass.
+
+    confidence: the probability that it is right. patch: null if nothing was patched, fallback: null unless something
+    else than what was asked for gave the answer. timings_ms: milliseconds by stage, and `total`.
+    """
 
     id: str | None
     answer: str

@@ -92,7 +92,10 @@ class PatchscopeRequest(PatchscopeFields):
 
 
 class OutcomeObject(Response):
-    """What the target pass said. notes: what should be known before it is believed."""
+    """What the target pass said. notes: what should be known before it is believed.
+
+    tokens: the generated ids; logprobs: their natural logarithms. alternatives: the likeliest first tokens, best first.
+    """
 
     text: str
     tokens: list[int]

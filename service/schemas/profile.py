@@ -10,6 +10,8 @@ from service.schemas.base import Number, Response
 if TYPE_CHECKING:
     from correction.corrector import Corrector
 
+EXAMPLES = 5
+
 
 class Thresholds(Response):
     """Where `deployed` changes its way; probabilities, and counts of bridges and tokens."""
@@ -25,12 +27,14 @@ class Thresholds(Response):
 class ProfileObject(Response):
     """The profile in use; `name` is null for a model without one. evidence: what calibration found.
 
-    replay: how many questions it was proven on before it was taken into use. loaded: when that was, ISO 8601, UTC.
+    layers: the model's depth L. replay: how many questions it was proven on before it was taken into use; examples: the
+    first few of them. loaded: when that was, ISO 8601, UTC.
     """
 
     name: str | None
     model: str
     fingerprint: str
+    layers: int
     strategy: str
     choice: Patch
     patched: Patch
@@ -42,6 +46,7 @@ class ProfileObject(Response):
     placeholder: str
     evidence: dict[str, Any]
     replay: int
+    examples: list[str]
     loaded: str
 
     @classmethod
@@ -50,5 +55,6 @@ class ProfileObject(Response):
         used = corrector.used
         name = corrector.profile and corrector.profile.name
         fields = {field: getattr(used, field) for field in cls.model_fields if hasattr(used, field)}
-        own = {"name": name, "model": model, "replay": len(used.replay), "loaded": loaded}
+        own: dict[str, Any] = {"name": name, "model": model, "layers": corrector.loaded.parts.depth, "loaded": loaded}
+        own |= {"replay": len(used.replay), "examples": [entry.question for entry in used.replay[:EXAMPLES]]}
         return cls.model_validate(fields | own, from_attributes=True)

@@ -111,7 +111,7 @@ def test_a_stream_that_is_given_up_leaves_nothing_behind(hopfix: Client, client:
 def test_no_service_is_said() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with Client(f"http://127.0.0.1:{port}") as hopfix, pytest.raises(Unreachable):
+    with Client(f"http://127.0.0.1:{port}") as hopfix, pytest.raises(Unreachable, match=f"http://127.0.0.1:{port} "):
         hopfix.ready()
 
 

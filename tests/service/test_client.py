@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import ssl
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 
 from service import client as public
-from service.client import AsyncClient, Busy, Client, ClientError, Retries, ServerFailed, Unavailable, Unreachable
+from service.client import (
+    AsyncClient,
+    Busy,
+    Client,
+    ClientError,
+    OutOfTime,
+    Retries,
+    ServerFailed,
+    Unavailable,
+    Unreachable,
+    calls,
+)
 
 DETAIL = {"message": "no", "type": "t", "param": "question", "code": "c"}
 ANSWER = {
@@ -116,9 +130,26 @@ def test_the_wait_is_what_the_service_asks_for_or_grows() -> None:
 
 @pytest.mark.parametrize("broken", [httpx.ConnectError("refused"), httpx.ReadError("reset")])
 def test_no_connection_is_an_error_of_its_own(broken: Exception) -> None:
-    with client(Canned(broken)) as hopfix, pytest.raises(Unreachable) as caught:
+    with client(Canned(broken)) as hopfix, pytest.raises(Unreachable, match="to http://hopfix ") as caught:
         hopfix.answer("Q")
     assert caught.value.status is None
+
+
+def test_a_password_in_the_url_is_not_in_the_error() -> None:
+    transport = httpx.MockTransport(Canned(httpx.ReadTimeout("")))
+    with Client("http://me:secret@hopfix:81", transport=transport) as hopfix, pytest.raises(OutOfTime) as caught:
+        hopfix.answer("Q")
+    assert caught.value.message == "no answer in time from http://hopfix:81 (ReadTimeout)"
+
+
+def test_a_stream_that_breaks_names_the_service_too() -> None:
+    class Broken(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            raise httpx.ReadError("reset")
+
+    canned = Canned(httpx.Response(200, stream=Broken()))
+    with client(canned) as hopfix, pytest.raises(Unreachable, match="http://hopfix"):
+        list(hopfix.stream(["Q"]))
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"{}", json.dumps({**ANSWER, "answer": 1}).encode()])
@@ -159,6 +190,22 @@ async def test_the_asynchronous_client_does_the_same() -> None:
         with pytest.raises(ClientError) as caught:
             await hopfix.answer("Q")
     assert caught.value.status == 400
+
+
+def test_certificates_are_read_once_for_all_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[ssl.SSLContext] = []
+
+    def reading(*given: Any, **options: Any) -> ssl.SSLContext:
+        read.append(context(*given, **options))
+        return read[-1]
+
+    context = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", reading)
+    calls.certificates.cache_clear()
+    for _ in range(2):
+        Client("https://hopfix").close()
+        asyncio.run(AsyncClient("https://hopfix").close())
+    assert len(read) == 1
 
 
 def test_both_clients_have_the_same_methods() -> None:

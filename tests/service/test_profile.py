@@ -25,6 +25,7 @@ async def test_it_shows_what_is_deployed(connect_demo, demo_profile: Profile) ->
     assert (shown.name, shown.model, shown.strategy) == (demo_profile.name, "demo", "deployed")
     assert shown.choice.model_dump() == asdict(demo_profile.choice)
     assert shown.thresholds.model_dump() == asdict(demo_profile.thresholds)
+    assert shown.layers == 6
     assert shown.evidence["questions"] == demo_profile.evidence["questions"]
     assert before <= datetime.fromisoformat(shown.loaded) <= datetime.now(UTC)
 
@@ -34,6 +35,15 @@ async def test_a_model_without_a_profile_has_none_and_says_what_it_uses(demo: Lo
     shown = ProfileObject.of(Corrector(demo, engine), "demo", "2026-01-01T00:00:00+00:00")
     await engine.close()
     assert (shown.name, shown.choice.mapping, shown.choice.target_layer) == (None, "vocabulary", 0)
+    assert (shown.layers, shown.replay, shown.examples) == (6, 0, [])
+
+
+async def test_its_first_questions_are_shown_as_examples(demo: LoadedModel, demo_profile: Profile) -> None:
+    engine = HFEngine(demo)
+    shown = ProfileObject.of(Corrector(demo, engine, demo_profile), "demo", "2026-01-01T00:00:00+00:00")
+    await engine.close()
+    assert (shown.replay, len(shown.examples)) == (20, 5)
+    assert shown.examples == [entry.question for entry in demo_profile.replay[:5]]
 
 
 async def test_evidence_that_is_no_number_is_null(demo: LoadedModel, demo_profile: Profile) -> None:

@@ -169,3 +169,31 @@ async def test_any_page_where_the_operator_says_so(connect) -> None:
     async with connect(cors_origins="*", api_key="sesame") as client:
         answer = await client.post("/v1/answer", json=QUESTION, headers={"Origin": "null", **bearer("sesame")})
     assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+
+
+async def ask_from(client: httpx.AsyncClient, origin: str, host: str, key: str = "") -> int:
+    headers = {"Origin": origin, "Host": host} | (bearer(key) if key else {})
+    return (await client.post("/v1/answer", json=QUESTION, headers=headers)).status_code
+
+
+@pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "10.0.0.7", "localhost"])
+async def test_the_services_own_page_may_call(connect, host: str) -> None:
+    async with connect() as client:
+        assert await ask_from(client, f"http://{host}", host) == 200
+        assert await ask_from(client, f"https://{host}", host) == 200  # a proxy ends TLS
+        assert await ask_from(client, "http://localhost:3000", host) == 403  # another service of the same machine
+
+
+@pytest.mark.parametrize("host", ["evil.example:8000", "localhost.evil.example", "[::1", "", "127.0.0.1.evil.example"])
+async def test_a_page_whose_name_was_pointed_here_is_not_our_own(connect, host: str) -> None:
+    """DNS rebinding: the browser takes it for our page, its name gives it away. Where there are keys it has none."""
+    async with connect() as client:
+        assert await ask_from(client, f"http://{host}", host) == 403
+    async with connect(api_key="sesame") as client:
+        assert await ask_from(client, f"http://{host}", host) == 401
+
+
+async def test_with_keys_our_own_page_may_have_any_name(connect) -> None:
+    async with connect(api_key="sesame") as client:
+        assert await ask_from(client, "https://hopfix.example.org", "hopfix.example.org", "sesame") == 200
+        assert await ask_from(client, PAGE, "hopfix.example.org", "sesame") == 403

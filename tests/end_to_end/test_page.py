@@ -1,0 +1,290 @@
+"""The page of a served model, as somebody uses it: a real Chromium, clicks and keys, nothing made up in between.
+
+The server's main job is clicked through; every request that the browser makes is listened to.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+pytest.importorskip("playwright", reason="the browser's tests run in the core environment")
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make chromium)")
+
+# As root there is no sandbox; the rest keeps it from asking for updates.
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+WALKMAN = "Who runs the company that makes the Walkman?"
+WIDTHS = (390, 820, 1440)
+PHRASE = "open-sesame"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page; what its console says and whom it asks is judged at the end."""
+    wrong: list[str] = []
+    contexts = []
+
+    def open_page(url: str, *, forgive: str = "", **options: Any) -> Page:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: None if request.url.startswith(url) else wrong.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: None if forgive and forgive in line.text else wrong.append(line.text))
+        page.goto(f"{url}/")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture
+def page(visit: Callable[..., Page], server: Any) -> Page:
+    opened = visit(server.url)
+    expect(opened.get_by_text("demo on hf")).to_be_visible()
+    return opened
+
+
+def ask(page: Page, question: str = WALKMAN) -> None:
+    page.get_by_label("A question of two hops").fill(question)
+    page.get_by_role("button", name="Ask", exact=True).click()
+
+
+def card(page: Page, title: str) -> Any:
+    return page.locator("#answers section").filter(has_text=title).locator(".said")
+
+
+def filled(page: Page) -> None:
+    expect(page.get_by_text("36 of 36 answers")).to_be_visible(timeout=60_000)
+
+
+def test_the_main_job(page: Page, client: httpx.Client) -> None:
+    """Ask, compare, look at the hops and the bridge, find another pair in the heatmap, ask again with it."""
+    ask(page)
+    expect(card(page, "The model alone")).to_have_text("Debra Crew")
+    expect(card(page, "Corrected by hopfix")).to_have_text("Kenichiro Yoshida")
+    expect(page.locator("#hops li")).to_have_text(
+        ["The company that makes the Walkman is → Sony", "Who runs Sony? → Kenichiro Yoshida"]
+    )
+    expect(page.locator("#bridge")).to_contain_text(re.compile(r"Sony with probability 9\d\.\d %"))
+    expect(page.locator("#how")).to_contain_text("from layer 4 of the first hop and written at layer 0")
+    for stage in ("direct", "hop1", "hop2", "total"):
+        expect(page.locator("#times")).to_contain_text(re.compile(stage + r"[\d.]+ ms"))
+
+    filled(page)
+    body = {"question": WALKMAN, "strategy": "patched", "source_layer": 2, "target_layer": 3, "mapping": "vocabulary"}
+    said = client.post("/v1/answer", json=body).json()
+    cell = page.get_by_role("button", name="From layer 2 to layer 3:")
+    cell.hover()
+    expect(page.locator("#grid-cell")).to_contain_text(f"{said['answer']}, confidence")
+    cell.click()
+    expect(card(page, "From layer 2 to layer 3, vocabulary")).to_have_text(said["answer"])
+    expect(page.locator("#how")).to_contain_text("from layer 2 of the first hop and written at layer 3")
+    expect(cell).to_have_attribute("aria-pressed", "true")
+    expect(card(page, "Corrected by hopfix")).to_have_text("Kenichiro Yoshida")  # beside it still
+
+
+def test_every_cell_is_what_the_service_says_at_that_pair(page: Page, client: httpx.Client) -> None:
+    ask(page)
+    filled(page)
+    pairs = [(source, target) for source in range(1, 7) for target in range(6)]
+    asked = {"question": WALKMAN, "strategy": "patched", "mapping": "vocabulary"}
+    body = [asked | {"source_layer": source, "target_layer": target} for source, target in pairs]
+    said = [answer["answer"] for answer in client.post("/v1/answer", json=body).json()]
+    expect(page.locator("#grid-table td")).to_have_text(said)
+    same = page.locator("#grid-table button.same")
+    assert same.count() == said.count("Kenichiro Yoshida") > 0
+    page.get_by_label("Mapping").first.select_option("identity")
+    filled(page)
+    body = [entry | {"mapping": "identity"} for entry in body]
+    other = [answer["answer"] for answer in client.post("/v1/answer", json=body).json()]
+    assert other != said
+    expect(page.locator("#grid-table td")).to_have_text(other)
+
+
+def test_an_example_is_asked_at_a_click(page: Page, client: httpx.Client) -> None:
+    [first, *_] = client.get("/v1/profile").json()["examples"]
+    page.get_by_role("button", name=first).click()
+    expect(card(page, "Corrected by hopfix")).to_have_text("Asia")
+    expect(page.get_by_label("A question of two hops")).to_have_value(first)
+
+
+def test_hops_may_be_given_and_wrong_ones_are_explained(page: Page) -> None:
+    page.get_by_text("Give the hops yourself").click()
+    page.get_by_label("First hop").fill("The country where Kruger National Park is located is")
+    page.get_by_label("Second hop").fill("The currency of {} is")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(card(page, "Corrected by hopfix")).to_have_text("rand")
+
+
+def test_what_is_wrong_is_said_and_what_was_on_show_goes(visit: Callable[..., Page], server: Any) -> None:
+    page = visit(server.url, forgive="status of 4")
+    ask(page)
+    expect(card(page, "Corrected by hopfix")).to_be_visible()
+    ask(page, "")
+    expect(page.get_by_role("alert").first).to_contain_text("question")
+    expect(page.locator("#answer")).to_be_hidden()
+    ask(page, "What is two?")
+    expect(page.locator("#how")).to_contain_text("No state was patched: ")
+    expect(page.locator("#grid")).to_be_hidden()
+    expect(page.get_by_role("alert").first).to_be_hidden()
+
+
+def test_markup_in_a_question_is_text(page: Page) -> None:
+    ask(page, "Who runs the company that makes the <img src=x onerror=alert(1)><b>Walkman</b>?")
+    expect(page.locator("#answer")).to_be_visible()
+    assert page.locator("main img, #answer b").count() == 0
+
+
+def test_by_keys_alone(page: Page) -> None:
+    page.get_by_label("A question of two hops").focus()
+    page.keyboard.type(WALKMAN)
+    page.keyboard.press("Enter")
+    filled(page)
+    page.get_by_role("button", name="Ask at every pair").focus()
+    page.keyboard.press("Tab")  # one stop for the whole grid
+    expect(page.get_by_role("button", name="From layer 1 to layer 0:")).to_be_focused()
+    for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft", "ArrowUp"):  # the last leads nowhere
+        page.keyboard.press(key)
+    cell = page.get_by_role("button", name="From layer 1 to layer 1:")
+    expect(cell).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(card(page, "From layer 1 to layer 1, vocabulary")).to_be_visible()
+
+    page.get_by_role("tab", name="Ask").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tab", name="Profile")).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="Profile")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tabpanel", name="Patchscope")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.get_by_role("tabpanel", name="Ask")).to_be_visible()
+
+
+def test_any_patchscope(visit: Callable[..., Page], server: Any) -> None:
+    page = visit(server.url, forgive="status of 4")
+    page.get_by_role("tab", name="Patchscope").click()
+    page.get_by_role("button", name="token 4: x").click()
+    expect(page.locator("#target-position")).to_have_value("4")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#outcome-text")).to_have_text("rand")
+
+    page.locator("#target-position").fill("no such text")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#scope-failure")).to_contain_text("no such text")
+    expect(page.locator("#outcome")).to_be_hidden()
+
+    page.get_by_text("As JSON, which is what is sent").click()
+    page.get_by_label("Edit it for several states").fill("{")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#scope-failure")).to_contain_text("no JSON")
+    page.get_by_label("Edit it for several states").fill(
+        '{"source": {"prompt": "The company that makes the Walkman is", "layer": [6], "position": [-1]},'
+        '"target": {"prompt": "The CEO of x is", "layer": [0], "position": ["x"]}, "mapping": "vocabulary"}'
+    )
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#outcome-text")).to_have_text("Kenichiro Yoshida")
+
+
+def test_an_answers_patch_as_a_patchscope(page: Page) -> None:
+    page.get_by_role("button", name="GeForce").click()
+    page.get_by_role("button", name="Open this patch as a Patchscope").click()
+    expect(page.get_by_label("Prompt").first).to_have_value("The maker of GeForce is")
+    page.get_by_role("button", name="Run").click()
+    expect(page.locator("#outcome-text")).to_have_text("Jensen Huang")
+
+
+def test_the_profile_and_its_evidence(page: Page, client: httpx.Client) -> None:
+    profile = client.get("/v1/profile").json()
+    page.get_by_role("tab", name="Profile").click()
+    panel = page.get_by_role("tabpanel", name="Profile")
+    expect(panel).to_contain_text(profile["name"])
+    for figure in ("direct", "two_step", "cross_validated"):
+        expect(panel).to_contain_text(f"{100 * profile['evidence'][figure]:.1f} %")
+    expect(panel).to_contain_text(f"{profile['evidence']['fixed']} that direct had wrong")
+    expect(panel.get_by_role("row").nth(1)).to_contain_text("vocabulary")
+
+
+def test_a_key_is_typed_in_and_kept_nowhere(
+    visit: Callable[..., Page], launch: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOPFIX_API_KEY", PHRASE)
+    locked = launch(tmp_path)
+    try:
+        locked.wait_until_ready()
+        page = visit(locked.url, forgive="status of 401")
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        expect(page.get_by_role("status").first).to_contain_text("API key is missing or wrong")
+        page.get_by_label("API key").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status").first).to_contain_text("API key is missing or wrong")
+        page.get_by_label("API key").fill(PHRASE)
+        page.get_by_role("button", name="Use it").click()
+        expect(page.get_by_text("demo on hf")).to_be_visible()
+        ask(page)
+        expect(card(page, "Corrected by hopfix")).to_have_text("Kenichiro Yoshida")
+        filled(page)
+        assert not [address for address in [*addresses, page.url] if PHRASE in address]
+        assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
+        assert PHRASE not in page.content()
+    finally:
+        locked.process.kill()
+        locked.process.wait()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_accessible(visit: Callable[..., Page], server: Any, scheme: str) -> None:
+    """By axe-core's rules (WCAG 2, contrast among them), on every tab, with something on show."""
+    page = visit(server.url, color_scheme=scheme, reduced_motion="reduce")
+    ask(page)
+    filled(page)
+    for tab in ("Ask", "Patchscope", "Profile"):
+        page.get_by_role("tab", name=tab).click()
+        if tab == "Patchscope":
+            page.get_by_role("button", name="Run").click()
+            expect(page.locator("#outcome")).to_be_visible()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_it_fits(visit: Callable[..., Page], server: Any, width: int) -> None:
+    """No width needs scrolling sideways, and what was typed can be read."""
+    page = visit(server.url, viewport={"width": width, "height": 800})
+    ask(page)
+    filled(page)
+    for tab in ("Ask", "Patchscope", "Profile"):
+        page.get_by_role("tab", name=tab).click()
+        assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_it_waits_for_a_service_that_is_loading(visit: Callable[..., Page], launch: Any, tmp_path: Path) -> None:
+    starting = launch(tmp_path)
+    try:
+        page = visit(starting.url, forgive="status of 503")
+        expect(page.get_by_text("demo on hf")).to_be_visible(timeout=180_000)
+        expect(page.get_by_role("group", name="Examples").get_by_role("button").first).to_be_visible()
+    finally:
+        starting.process.kill()
+        starting.process.wait()
