@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class HopfixError(Exception):
     """Base of all. `param` names the offending field where there is one, `hint` says what to do."""
@@ -51,3 +53,11 @@ class EngineUnavailable(HopfixError):
 
 class PatchNotApplied(HopfixError):
     """A patch was asked for and did not take place: the pass has failed, whatever text it gave."""
+
+    @classmethod
+    def counted(cls, applied: int, asked: int) -> Self:
+        """Fewer of a pass's patches than were asked for, or more."""
+        hint = (
+            "'hopfix models MODEL' says whether this architecture is tested, 'hopfix doctor' whether vLLM is in range"
+        )
+        return cls(f"{applied} of {asked} patches were applied", hint=hint)

@@ -179,7 +179,7 @@ class Batch:
     def _check_patched(self) -> None:
         for request, row in zip(self.passes, self.rows, strict=True):
             if row.patched != len(request.patches):
-                raise PatchNotApplied(f"{row.patched} of {len(request.patches)} patches were applied")
+                raise PatchNotApplied.counted(row.patched, len(request.patches))
 
 
 def generate(

@@ -248,7 +248,11 @@ def _check_exit(layer: int, sites: list[int], depth: int) -> None:
 
 def _check_token(state: Tensor, shape: ModelShape) -> None:
     if state.shape != (1,) or state.dtype != torch.long or not 0 <= int(state) < shape.vocabulary:
-        raise InvalidInput("the mapping 'token' takes the id of a token of the model", param="state")
+        raise InvalidInput(
+            "the mapping 'token' takes the id of a token of the model",
+            hint=f"give one from 0 to {shape.vocabulary - 1}",
+            param="state",
+        )
 
 
 def check_width(patch: Patch, shape: ModelShape) -> None:

@@ -131,5 +131,8 @@ class Trunk:
 def _key_values(cache: DynamicCache, depth: int) -> tuple[list[Tensor], list[Tensor]]:
     layers = cache.layers[:depth]
     if len(layers) != depth or not all(isinstance(layer, DynamicLayer) for layer in layers):
-        raise UnsupportedModel("the model keeps no keys and values in its cache")
+        raise UnsupportedModel(
+            "the model keeps no keys and values in its cache",
+            hint="take one of the decoders that 'hopfix models' lists",
+        )
     return [layer.keys for layer in layers], [layer.values for layer in layers]

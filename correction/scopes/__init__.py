@@ -42,9 +42,11 @@ class Scope:
         """Raises `InvalidInput` for a request that lacks what it needs or has what it would not use."""
         given = request.model_fields_set
         if missing := [name for name in self.needs.split() if name not in given]:
-            raise InvalidInput(f"{self.name} needs {' and '.join(missing)}", param=missing[0])
+            needed = " and ".join(missing)
+            raise InvalidInput(f"{self.name} needs {needed}", hint=f"give {needed} too", param=missing[0])
         if unused := sorted(given - self.fields):
-            raise InvalidInput(f"{self.name} makes no use of {' and '.join(unused)}", param=unused[0])
+            idle = " and ".join(unused)
+            raise InvalidInput(f"{self.name} makes no use of {idle}", hint="leave that out", param=unused[0])
 
     async def __call__(self, inspector: Inspector, request: Request) -> Table:
         """Raises `InvalidInput` as `check` does, and for sites, mappings and models that do not fit."""

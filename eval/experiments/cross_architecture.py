@@ -106,7 +106,10 @@ async def _cells(lab: Lab, taker: str | None, kind: str, questions: list[GoldQue
     if kind == "ridge":
         return await _affine(lab, taker, targets, states, questions)
     if kind == "identity" and lab.host().loaded.shape.width != lab.host(taker).loaded.shape.width:
-        raise InvalidInput("the models have different widths")
+        raise InvalidInput(
+            "the models have different widths",
+            hint="take models of one width ('hopfix models MODEL' says it), or another mapping than identity",
+        )
     mapping = lab.inspector.mapping(kind, None, taker)
     said = await lab.grid(targets, states, target_layers, mapping, taker=taker)
     return {

@@ -61,7 +61,10 @@ class Call(Generic[T]):
             return self.reads.validate_json(content)
         except ValidationError as error:
             what = error.errors()[0]["msg"]
-            raise ServerFailed(f"this is no answer of hopfix, or one of another version ({what})") from None
+            raise ServerFailed(
+                f"this is no answer of hopfix, or one of another version ({what}): "
+                "look at the address, and at the versions of both sides"
+            ) from None
 
 
 def answer(question: Question) -> Call[AnswerObject]:

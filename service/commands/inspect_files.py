@@ -21,7 +21,9 @@ def read_patchscopes(file: Path) -> list[Patchscope]:
     except ValueError as error:
         raise InvalidInput(f"{file} is not JSON", hint=str(error), param="file") from None
     if value == []:
-        raise InvalidInput(f"{file} has no Patchscopes", param="file")
+        raise InvalidInput(
+            f"{file} has no Patchscopes", hint="write one object or a list, as in docs/framework.md", param="file"
+        )
     return [Patchscope.parse(fields) for fields in (value if isinstance(value, list) else [value])]
 
 

@@ -36,7 +36,11 @@ async def respond(
     most = len(sources) * (1 if asked.greedy else asked.choices)
     if len(sources) * asked.choices > state.settings.max_questions:
         limit = state.settings.max_questions
-        raise TooLarge(f"{len(sources)} prompts of {asked.choices} choices, the limit is {limit}", param="prompt")
+        raise TooLarge(
+            f"{len(sources)} prompts of {asked.choices} choices, the limit is {limit}",
+            hint="send them in several requests",
+            param="prompt",
+        )
     speaker = Speaker(state, state.corrector(), request.state.request_id, whole=not asked.stream)
     async with AsyncExitStack() as held:
         places = held.enter_context(state.reserve(request, most))

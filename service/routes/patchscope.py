@@ -61,7 +61,10 @@ def _check(asked: PatchscopeRequest, corrector: Corrector, state: State) -> None
     from correction.mappings import MAPPINGS
 
     if not corrector.engine.can_patch:
-        raise InvalidInput(f"the engine {corrector.engine.name!r} neither reads nor overwrites hidden states")
+        raise InvalidInput(
+            f"the engine {corrector.engine.name!r} neither reads nor overwrites hidden states",
+            hint="ask a service that was started with --engine hf, or with a vLLM that has hopfix's plugin",
+        )
     name = state.settings.model_name
     for field, model in asked.models.items():
         if model != name:
@@ -73,4 +76,6 @@ def _check(asked: PatchscopeRequest, corrector: Corrector, state: State) -> None
             raise InvalidInput(f"unknown mapping {unknown[0]!r}", hint=f"{known}, or several with '+'", param=field)
     most = state.settings.max_completion_tokens
     if asked.max_tokens > most:
-        raise InvalidInput(f"max_tokens is {asked.max_tokens}, the limit is {most}", param="max_tokens")
+        raise InvalidInput(
+            f"max_tokens is {asked.max_tokens}, the limit is {most}", hint="ask for fewer", param="max_tokens"
+        )

@@ -75,7 +75,7 @@ class VLLMEngine:
         read = self._result(first, given.part(0, own.tokens), len(first.patches), own.states, own.lens)
         second = then.second(read)
         if report.patched != len(second.patches):
-            raise PatchNotApplied(f"{report.patched} of {len(second.patches)} patches were applied")
+            raise PatchNotApplied.counted(report.patched, len(second.patches))
         rest = given.part(own.tokens, len(given.tokens))
         return read, self._result(second, rest, report.patched, report.states, report.lens)
 
@@ -100,7 +100,9 @@ class VLLMEngine:
 
         given = await self._backend.generate(asked, told if heard else None)
         if sampling.prompt_logprobs is not None and len(given.prompt) != len(request.prompt) - 1:
-            raise EngineUnavailable("vLLM did not give the log-probabilities of the prompt")
+            raise EngineUnavailable(
+                "vLLM did not give the log-probabilities of the prompt", hint="start the server with --max-logprobs -1"
+            )
         report = report_of(given.report)
         if report is None:
             if not request.plain:
@@ -111,9 +113,12 @@ class VLLMEngine:
                 )
             report = Report()
         if report.first is None and report.patched != len(request.patches):
-            raise PatchNotApplied(f"{report.patched} of {len(request.patches)} patches were applied")
+            raise PatchNotApplied.counted(report.patched, len(request.patches))
         if len((report.first or report).states) != len(request.captures):
-            raise PatchNotApplied(f"vLLM did not give the states of {len(request.captures)} captures")
+            raise PatchNotApplied(
+                f"vLLM did not give the states of {len(request.captures)} captures",
+                hint="look whether its version and hopfix's are the same there as here ('hopfix doctor')",
+            )
         return given, report
 
     async def grid(self, request: GridPass, on_done: Callable[[int], None] = lambda prompts: None) -> Grid:

@@ -75,7 +75,9 @@ class Process:
     def wait(self) -> None:
         """Until vLLM is there."""
         if not self._connection.poll(STARTS_WITHIN):
-            raise HopfixError(f"vLLM {self.side} did not start within {STARTS_WITHIN:g} seconds")
+            raise HopfixError(
+                f"vLLM {self.side} did not start within {STARTS_WITHIN:g} seconds", hint="see what it logged above"
+            )
         self._answer()
 
     def run(self, job: Job) -> dict[str, Any]:
@@ -95,7 +97,9 @@ class Process:
         try:
             given = self._connection.recv()
         except EOFError:
-            raise HopfixError(f"vLLM {self.side} ended without an answer") from None
+            raise HopfixError(
+                f"vLLM {self.side} ended without an answer", hint="see what it logged above, or 'hopfix doctor'"
+            ) from None
         if "error" in given:
             raise HopfixError(f"vLLM {self.side} failed", hint=given["error"])
         return given
