@@ -38,6 +38,7 @@ def take(url: str) -> None:
                 page.locator("#examples button").first.wait_for(timeout=180_000)
                 page.get_by_label("A question of two hops").fill("Who runs the company that makes the Walkman?")
                 page.get_by_role("button", name="Ask", exact=True).click()
+                page.get_by_role("button", name="Ask at all 36 pairs").click()
                 page.get_by_text("36 of 36 answers").wait_for()
                 page.get_by_role("button", name="From layer 2 to layer 3:").click()
                 page.locator("#pair").wait_for()

@@ -48,6 +48,6 @@ async function send(path, body, accept, signal) {
 
 async function reason(response) {
   const wait = response.headers.get("Retry-After");
-  const said = await response.json().then((body) => body.error.message, () => `The service answered with status ${response.status}.`);
+  const said = await response.json().then((body) => body.error.message).catch(() => `The answer has status ${response.status}, and says no more.`);
   return wait === null ? said : `${said} Try again in ${wait} s.`;
 }

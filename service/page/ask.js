@@ -25,7 +25,7 @@ export function showExamples(given) {
     const button = make("button", { type: "button" }, question);
     button.addEventListener("click", () => {
       byId("question").value = question;
-      byId("hop1").value = byId("hop2").value = "";
+      byId("own-hops").open = false;
       answer();
     });
     return button;
@@ -34,19 +34,19 @@ export function showExamples(given) {
 }
 
 async function answer() {
-  const fields = ["question", "hop1", "hop2"].map((name) => [name, byId(name).value.trim()]).filter(([, text]) => text);
-  asked = Object.fromEntries(fields);
-  running.abort();
+  const names = byId("own-hops").open ? ["question", "hop1", "hop2"] : ["question"];
+  asked = Object.fromEntries(names.map((name) => [name, byId(name).value.trim()]).filter(([, text]) => text));
+  byId("answer").hidden = true;
   clearGrid();
   const corrected = await run({ ...asked, with_direct: true });
   if (corrected === null) return;
-  const cards = [
+  byId("answers").replaceChildren(
     card("The model alone", corrected.direct_answer, "its plain answer, nothing patched"),
     card(corrected.corrected ? "Corrected by hopfix" : "hopfix’s answer", corrected.answer, howSure(corrected), corrected.corrected),
-  ];
-  byId("answers").replaceChildren(...cards);
+  );
+  byId("answer").hidden = false;
   showEvidence(corrected);
-  offerGrid(asked, corrected, profile);
+  if (profile !== null) offerGrid(asked, corrected, profile);
 }
 
 /** The same question with a pair of layers of the reader's choice, beside the two answers. */
@@ -61,22 +61,22 @@ async function answerWith(pair) {
   showEvidence(patched);
 }
 
+/** The service's answer; null if it failed, which is shown, or if something else was asked meanwhile. */
 async function run(request) {
+  running.abort();
   running = new AbortController();
-  const mine = running;
-  byId("ask").setAttribute("aria-busy", "true");
+  failure("ask-failure", null);
+  byId("asking").textContent = "Asking …";
   try {
-    const said = await ask("v1/answer", request, mine.signal);
-    failure("ask-failure", null);
+    const said = await ask("v1/answer", request, running.signal);
+    byId("asking").textContent = "";
     return said;
   } catch (error) {
     if (error.name !== "AbortError") {
+      byId("asking").textContent = "";
       failure("ask-failure", error);
-      byId("answer").hidden = true;
     }
     return null;
-  } finally {
-    if (mine === running) byId("ask").setAttribute("aria-busy", "false");
   }
 }
 
@@ -96,7 +96,6 @@ function howSure(answer) {
 }
 
 function showEvidence(answer) {
-  byId("answer").hidden = false;
   byId("how").textContent = how(answer);
   byId("hops").replaceChildren(...hops(answer.hops));
   byId("bridge").replaceChildren(bridge(answer.bridge));
@@ -137,13 +136,13 @@ function bridge(read) {
   return make("div", {}, chosen, likely.length ? remark : null, bars(likely));
 }
 
+/** Two hops as a Patchscope: one state of the first, where a corrected answer may have patched several. */
 function offerPatchscope({ hops: [first, second, ...more], patch }) {
   const button = byId("to-patchscope");
-  button.hidden = patch === null || second === undefined || more.length > 0;
+  button.hidden = profile === null || patch === null || second === undefined || more.length > 0;
   if (button.hidden) return;
   button.patchscope = {
     source: { prompt: first.prompt, layer: patch.source_layer, position: -1 },
     target: { prompt: second.prompt.replace("{}", profile.placeholder), layer: patch.target_layer, position: profile.placeholder },
-    mapping: patch.mapping,
   };
 }

@@ -4,7 +4,6 @@ import { askEach } from "./api.js";
 import { attributes, byId, make, percent } from "./dom.js";
 
 const MOST = 12; // layers a side: a deeper model's are sampled evenly, the first and the last among them
-const UNASKED = 64; // so many pairs are asked without being asked to
 
 let question = null;
 let corrected = null;
@@ -16,7 +15,7 @@ let onChoose = () => {};
 export function startGrid(choose) {
   onChoose = choose;
   byId("grid-fill").addEventListener("click", fill);
-  byId("grid-mapping").addEventListener("change", fill);
+  byId("grid-mapping").addEventListener("change", draw);
   byId("grid-table").addEventListener("keydown", walk);
 }
 
@@ -26,7 +25,7 @@ export function clearGrid() {
   byId("grid-table").replaceChildren();
 }
 
-/** Shows the empty grid for a question that was answered, and fills it if that costs little. */
+/** Shows the empty grid for a question that was answered: a cell, or all of them, are asked at a click. */
 export function offerGrid(asked, answer, profile) {
   if (answer.hops.length < 2) return;
   [question, corrected] = [asked, answer];
@@ -35,9 +34,8 @@ export function offerGrid(asked, answer, profile) {
   const known = [...select.options].map((option) => option.value);
   select.value = [answer.patch?.mapping, profile.patched.mapping, "identity"].find((name) => known.includes(name));
   byId("grid").hidden = false;
-  byId("grid-progress").textContent = `${layers.source.length * layers.target.length} answers`;
+  byId("grid-fill").textContent = `Ask at all ${layers.source.length * layers.target.length} pairs`;
   draw();
-  if (layers.source.length * layers.target.length <= UNASKED) fill();
 }
 
 function sample(first, last) {
@@ -47,6 +45,8 @@ function sample(first, last) {
 }
 
 function draw() {
+  running.abort();
+  byId("grid-progress").textContent = "";
   const head = make("tr", {}, corner(), ...layers.target.map((layer) => attributes(make("th", {}, `${layer}`), { scope: "col" })));
   const rows = layers.source.map((layer) =>
     make("tr", {}, attributes(make("th", {}, `${layer}`), { scope: "row" }), ...layers.target.map((target) => cell(layer, target))),
@@ -62,7 +62,8 @@ function corner() {
 }
 
 function cell(source, target) {
-  const button = attributes(make("button", { type: "button", tabIndex: -1, disabled: true }), { "aria-pressed": "false" });
+  const name = `From layer ${source} to layer ${target}`;
+  const button = attributes(make("button", { type: "button", tabIndex: -1 }), { "aria-pressed": "false", "aria-label": name });
   button.pair = { source_layer: source, target_layer: target };
   for (const event of ["mouseenter", "focus"]) {
     button.addEventListener(event, () => {
@@ -78,21 +79,21 @@ function cell(source, target) {
 }
 
 async function fill() {
-  running.abort();
-  running = new AbortController();
-  const mine = running;
   draw();
+  running = new AbortController();
   const cells = [...byId("grid-table").querySelectorAll("button")];
   const mapping = byId("grid-mapping").value;
   const list = cells.map(({ pair }) => ({ ...question, ...pair, mapping, strategy: "patched" }));
   const progress = byId("grid-progress");
   let done = 0;
   try {
-    for await (const answer of askEach("v1/answer", list, mine.signal)) {
+    for await (const answer of askEach("v1/answer", list, running.signal)) {
       say(cells[done], answer);
       done += 1;
       progress.textContent = `${done} of ${cells.length} answers`;
     }
+    if (done < cells.length) throw new Error(`The service ended after ${done} of ${cells.length} answers. Ask again.`);
+    byId("asking").textContent = "Every pair is answered.";
   } catch (error) {
     if (error.name !== "AbortError") progress.textContent = error.message;
   }
@@ -100,7 +101,6 @@ async function fill() {
 
 function say(button, answer) {
   const pair = `From layer ${button.pair.source_layer} to layer ${button.pair.target_layer}`;
-  button.disabled = false;
   if (answer.error) {
     attributes(button, { "aria-label": `${pair}: ${answer.error.message}` }).textContent = "–";
     return;

@@ -2,7 +2,7 @@
 
 import { ask, useKey, whenKeyIsMissing } from "./api.js";
 import { showExamples, startAsking } from "./ask.js";
-import { attributes, byId, failure, make } from "./dom.js";
+import { attributes, byId, make } from "./dom.js";
 import { fillPatchscope, showPatchscope, startPatchscope } from "./patchscope.js";
 import { showProfile } from "./profile.js";
 
@@ -46,25 +46,18 @@ function startKey() {
   });
 }
 
-/** Asks the service how it is until it is ready, then for its profile. */
+/** Asks the service how it is until it is ready and gives its profile, or asks for a key. */
 async function load() {
   const status = byId("status");
   try {
     const ready = await ask("ready");
-    status.textContent = `${ready.model} on ${ready.engine}${ready.trouble ? `: ${ready.trouble}` : ""}`;
-  } catch (error) {
-    status.textContent = error.message;
-    setTimeout(load, 2000);
-    return;
-  }
-  try {
     const profile = await ask("v1/profile");
-    failure("profile-failure", null);
+    status.textContent = `${ready.model} on ${ready.engine}${ready.trouble ? `: ${ready.trouble}` : ""}`;
     showProfile(profile);
     showExamples(profile);
   } catch (error) {
-    failure("profile-failure", error);
     status.textContent = error.message;
+    if (byId("key-form").hidden) setTimeout(load, 2000);
   }
 }
 

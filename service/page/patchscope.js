@@ -6,6 +6,7 @@ import { attributes, bars, byId, failure, make, percent } from "./dom.js";
 const SIDES = ["source", "target"];
 const PAUSE = 300; // milliseconds after the last key before a prompt's tokens are asked for
 const timers = {};
+let running = new AbortController();
 
 export function startPatchscope() {
   for (const side of SIDES) {
@@ -25,14 +26,13 @@ export function startPatchscope() {
   write();
 }
 
-/** Puts a Patchscope into the fields. */
-export function fillPatchscope({ source, target, mapping }) {
+/** Puts a source and a target into the fields. */
+export function fillPatchscope({ source, target }) {
   for (const [side, point] of [["source", source], ["target", target]]) {
     byId(`${side}-prompt`).value = point.prompt;
     byId(`${side}-layer`).value = point.layer;
     byId(`${side}-position`).value = point.position;
   }
-  byId("scope-mapping").value = mapping;
   write();
 }
 
@@ -96,6 +96,8 @@ function markToken(side) {
 }
 
 async function run() {
+  running.abort();
+  running = new AbortController();
   byId("outcome").hidden = true;
   let scope;
   try {
@@ -105,10 +107,10 @@ async function run() {
     return;
   }
   try {
-    show(await ask("v1/patchscope", scope));
+    show(await ask("v1/patchscope", scope, running.signal));
     failure("scope-failure", null);
   } catch (error) {
-    failure("scope-failure", error);
+    if (error.name !== "AbortError") failure("scope-failure", error);
   }
 }
 

@@ -21,7 +21,7 @@ _HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer"
 _FILES = {file.name: file.read_bytes() for file in files("service").joinpath("page").iterdir() if file.is_file()}
 
 
-@router.get("/")
+@router.api_route("/", methods=["GET", "HEAD"])
 async def index() -> Response:
     """The page. It needs no key: the API that it calls does, where there are keys."""
     return _response(INDEX)

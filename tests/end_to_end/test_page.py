@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 pytest.importorskip("playwright", reason="the browser's tests run in the core environment")
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Route, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (make chromium)")
@@ -74,7 +75,8 @@ def card(page: Page, title: str) -> Any:
     return page.locator("#answers section").filter(has_text=title).locator(".said")
 
 
-def filled(page: Page) -> None:
+def fill(page: Page) -> None:
+    page.get_by_role("button", name="Ask at all 36 pairs").click()
     expect(page.get_by_text("36 of 36 answers")).to_be_visible(timeout=60_000)
 
 
@@ -91,7 +93,7 @@ def test_the_main_job(page: Page, client: httpx.Client) -> None:
     for stage in ("direct", "hop1", "hop2", "total"):
         expect(page.locator("#times")).to_contain_text(re.compile(stage + r"[\d.]+ ms"))
 
-    filled(page)
+    fill(page)
     body = {"question": WALKMAN, "strategy": "patched", "source_layer": 2, "target_layer": 3, "mapping": "vocabulary"}
     said = client.post("/v1/answer", json=body).json()
     cell = page.get_by_role("button", name="From layer 2 to layer 3:")
@@ -106,7 +108,7 @@ def test_the_main_job(page: Page, client: httpx.Client) -> None:
 
 def test_every_cell_is_what_the_service_says_at_that_pair(page: Page, client: httpx.Client) -> None:
     ask(page)
-    filled(page)
+    fill(page)
     pairs = [(source, target) for source in range(1, 7) for target in range(6)]
     asked = {"question": WALKMAN, "strategy": "patched", "mapping": "vocabulary"}
     body = [asked | {"source_layer": source, "target_layer": target} for source, target in pairs]
@@ -115,7 +117,7 @@ def test_every_cell_is_what_the_service_says_at_that_pair(page: Page, client: ht
     same = page.locator("#grid-table button.same")
     assert same.count() == said.count("Kenichiro Yoshida") > 0
     page.get_by_label("Mapping").first.select_option("identity")
-    filled(page)
+    fill(page)
     body = [entry | {"mapping": "identity"} for entry in body]
     other = [answer["answer"] for answer in client.post("/v1/answer", json=body).json()]
     assert other != said
@@ -129,12 +131,15 @@ def test_an_example_is_asked_at_a_click(page: Page, client: httpx.Client) -> Non
     expect(page.get_by_label("A question of two hops")).to_have_value(first)
 
 
-def test_hops_may_be_given_and_wrong_ones_are_explained(page: Page) -> None:
+def test_hops_may_be_given(page: Page) -> None:
     page.get_by_text("Give the hops yourself").click()
     page.get_by_label("First hop").fill("The country where Kruger National Park is located is")
     page.get_by_label("Second hop").fill("The currency of {} is")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(card(page, "Corrected by hopfix")).to_have_text("rand")
+    page.get_by_text("Give the hops yourself").click()
+    ask(page)  # hops that are folded away are none
+    expect(card(page, "Corrected by hopfix")).to_have_text("Kenichiro Yoshida")
 
 
 def test_what_is_wrong_is_said_and_what_was_on_show_goes(visit: Callable[..., Page], server: Any) -> None:
@@ -150,6 +155,54 @@ def test_what_is_wrong_is_said_and_what_was_on_show_goes(visit: Callable[..., Pa
     expect(page.get_by_role("alert").first).to_be_hidden()
 
 
+def test_a_late_answer_to_something_else_is_not_shown(page: Page) -> None:
+    """The first cell's request is held back, a second is chosen, another question asked: the first may not come up."""
+    ask(page)
+    expect(card(page, "Corrected by hopfix")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/v1/answer", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    page.get_by_role("button", name="From layer 1 to layer 0").click()
+    expect(page.get_by_text("Asking …")).to_be_visible()
+    page.unroute("**/v1/answer")
+    page.get_by_role("button", name="From layer 2 to layer 1").click()
+    expect(card(page, "From layer 2 to layer 1")).to_be_visible()
+    ask(page, "Who runs the company that makes the iPhone?")
+    expect(card(page, "Corrected by hopfix")).to_have_text("Tim Cook")
+    for route in held:
+        with suppress(Error):  # of a request that the page has given up
+            route.continue_()
+    fill(page)
+    expect(card(page, "Corrected by hopfix")).to_have_text("Tim Cook")
+    expect(page.locator("#pair")).to_have_count(0)
+    expect(page.locator("#bridge")).to_contain_text("Apple")
+
+
+def test_while_it_asks_no_other_answer_is_on_show(page: Page) -> None:
+    ask(page)
+    expect(card(page, "Corrected by hopfix")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/v1/answer", lambda route: held.append(route))  # noqa: PLW0108 - playwright marks what it is given
+    ask(page, "Who runs the company that makes the iPhone?")
+    expect(page.get_by_text("Asking …")).to_be_visible()
+    expect(page.locator("#answer")).to_be_hidden()
+    held[0].continue_()
+    expect(card(page, "Corrected by hopfix")).to_have_text("Tim Cook")
+    expect(page.get_by_text("Asking …")).to_be_hidden()
+
+
+def test_lines_that_end_early_are_not_taken_for_all(page: Page) -> None:
+    """What comes between cuts the real response."""
+
+    def cut(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body="".join(response.text().splitlines(keepends=True)[:5]))
+
+    ask(page)
+    page.route("**/v1/answer", cut)
+    page.get_by_role("button", name="Ask at all 36 pairs").click()
+    expect(page.locator("#grid-progress")).to_have_text("The service ended after 5 of 36 answers. Ask again.")
+
+
 def test_markup_in_a_question_is_text(page: Page) -> None:
     ask(page, "Who runs the company that makes the <img src=x onerror=alert(1)><b>Walkman</b>?")
     expect(page.locator("#answer")).to_be_visible()
@@ -160,8 +213,8 @@ def test_by_keys_alone(page: Page) -> None:
     page.get_by_label("A question of two hops").focus()
     page.keyboard.type(WALKMAN)
     page.keyboard.press("Enter")
-    filled(page)
-    page.get_by_role("button", name="Ask at every pair").focus()
+    fill(page)
+    page.get_by_role("button", name="Ask at all 36 pairs").focus()
     page.keyboard.press("Tab")  # one stop for the whole grid
     expect(page.get_by_role("button", name="From layer 1 to layer 0:")).to_be_focused()
     for key in ("ArrowDown", "ArrowRight", "ArrowRight", "ArrowUp", "ArrowLeft", "ArrowUp"):  # the last leads nowhere
@@ -206,9 +259,9 @@ def test_any_patchscope(visit: Callable[..., Page], server: Any) -> None:
     expect(page.locator("#outcome-text")).to_have_text("Kenichiro Yoshida")
 
 
-def test_an_answers_patch_as_a_patchscope(page: Page) -> None:
+def test_an_answers_hops_as_a_patchscope(page: Page) -> None:
     page.get_by_role("button", name="GeForce").click()
-    page.get_by_role("button", name="Open this patch as a Patchscope").click()
+    page.get_by_role("button", name="Try these hops in a Patchscope").click()
     expect(page.get_by_label("Prompt").first).to_have_value("The maker of GeForce is")
     page.get_by_role("button", name="Run").click()
     expect(page.locator("#outcome-text")).to_have_text("Jensen Huang")
@@ -244,7 +297,7 @@ def test_a_key_is_typed_in_and_kept_nowhere(
         expect(page.get_by_text("demo on hf")).to_be_visible()
         ask(page)
         expect(card(page, "Corrected by hopfix")).to_have_text("Kenichiro Yoshida")
-        filled(page)
+        fill(page)
         assert not [address for address in [*addresses, page.url] if PHRASE in address]
         assert page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]") == [0, 0, ""]
         assert PHRASE not in page.content()
@@ -258,7 +311,7 @@ def test_it_is_accessible(visit: Callable[..., Page], server: Any, scheme: str) 
     """By axe-core's rules (WCAG 2, contrast among them), on every tab, with something on show."""
     page = visit(server.url, color_scheme=scheme, reduced_motion="reduce")
     ask(page)
-    filled(page)
+    fill(page)
     for tab in ("Ask", "Patchscope", "Profile"):
         page.get_by_role("tab", name=tab).click()
         if tab == "Patchscope":
@@ -273,7 +326,7 @@ def test_it_fits(visit: Callable[..., Page], server: Any, width: int) -> None:
     """No width needs scrolling sideways, and what was typed can be read."""
     page = visit(server.url, viewport={"width": width, "height": 800})
     ask(page)
-    filled(page)
+    fill(page)
     for tab in ("Ask", "Patchscope", "Profile"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
