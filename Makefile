@@ -169,7 +169,9 @@ screenshots: $(VENV)/.tools
 
 # The README as a newcomer follows it, in a new clone of what is committed: a few minutes.
 first-steps:
-	$(PYTHON) .ci/first_steps.py > docs/first-steps.md.new && mv docs/first-steps.md.new docs/first-steps.md
+	mkdir -p runs
+	$(PYTHON) .ci/first_steps.py > runs/first-steps.md
+	cp runs/first-steps.md docs/
 
 # The site, into site/: site/index.html opens as it is, its search by `python -m http.server --directory site`.
 docs: $(VENV)/.tools

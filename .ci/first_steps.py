@@ -44,7 +44,7 @@ How long it takes to install depends on the network, and on what pip has kept fr
 | --- | ---: |
 {rows}
 
-The commands are in [.ci/first_steps.py](../.ci/first_steps.py).
+The commands are in `.ci/first_steps.py`.
 """
 
 

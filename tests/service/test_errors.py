@@ -31,6 +31,7 @@ STATUS = {
     "EngineUnavailable": 503,
     "DeadlineExceeded": 504,
     "PatchNotApplied": 500,
+    "HubError": 500,
     "ModelNotFound": 500,
     "UnsupportedModel": 500,
     "InvalidMapping": 500,
