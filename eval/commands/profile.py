@@ -28,15 +28,18 @@ Name = Annotated[str, typer.Argument(metavar="ORG/NAME", help="On the hub; for p
 
 @app.command()
 def show(
-    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="A folder, or ORG/NAME[@REVISION] on the hub.")],
+    profile: Annotated[
+        str, typer.Argument(metavar="PROFILE", help="A folder, or ORG/NAME[@REVISION] on the hub; 'demo' is bundled.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say what model a profile is for, what it does, and on what evidence."""
     from correction.hub import profile_folder
+    from correction.models import DEMO, demo_profile_folder
     from correction.profile import Profile
     from eval.calibration.verdict import verdict
 
-    shown = Profile.load(profile_folder(profile))
+    shown = Profile.load(demo_profile_folder() if profile == DEMO else profile_folder(profile))
     choice = shown.choice
     about = {
         "model": shown.model,
