@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from correction.decomposition import split_question
-from correction.errors import HopfixError
+from correction.errors import HopfixError, InvalidInput
 from correction.questions import BLANK
 from service.client import AnswerObject, AnswerRequest, AsyncClient, Client
 from service.schemas.answer import Strategy
@@ -68,7 +68,9 @@ def reading(asked: AnswerRequest, passages: Iterable[str]) -> AnswerRequest:
     Which hop a passage is for is not known before the model has answered hop 1, so each hop has all of them. Where no
     hops are given and none can be read from the question, the model is asked the whole question, uncorrected.
     """
-    given = [passages] if isinstance(passages, str) else passages
+    given = [passages] if isinstance(passages, str) else list(passages)
+    if wrong := [passage for passage in given if not isinstance(passage, str)]:
+        raise InvalidInput(f"a passage is no text: {wrong[0]!r}", hint="give texts, or the framework's documents")
     lines = [" ".join(passage.split()).replace(BLANK, "{ }") for passage in given]
     before = "".join(f"{line}\n" for line in lines if line)
     if not before:

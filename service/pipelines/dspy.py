@@ -59,6 +59,8 @@ class QuestionAdapter(dspy.Adapter):
                 f"hopfix gives a text for a question, and the signature is {signature.signature!r}",
                 hint="use one like 'question -> answer', its output a str",
             )
+        if not inputs.get("question"):
+            raise InvalidInput("no question was given", hint="call the predictor with question=...")
         return [{"role": "user", "content": inputs["question"]}]
 
     def parse(self, signature: type[dspy.Signature], completion: str) -> dict[str, Any]:

@@ -282,6 +282,15 @@ class TestDSPy:
             dspy.Predict(signature)(**inputs)
         assert lm.history == []
 
+    def test_a_predictor_that_is_given_no_question_says_so(self, lm: Any) -> None:
+        import dspy
+
+        from service.pipelines.dspy import QuestionAdapter
+
+        with dspy.context(lm=lm, adapter=QuestionAdapter()), pytest.raises(InvalidInput, match="no question"):
+            dspy.Predict("question -> answer")()
+        assert lm.history == []
+
     def test_with_dspys_own_adapter_nothing_is_corrected(self, lm: Any) -> None:
         import dspy
         from dspy.utils.exceptions import AdapterParseError

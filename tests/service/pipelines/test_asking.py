@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from correction import strategies
+from correction.errors import InvalidInput
 from service.client import AnswerRequest, Unreachable
 from service.errors import InvalidFields
 from service.pipelines import asking
@@ -70,6 +71,12 @@ def test_the_strategies_that_split_no_question_are_the_correctors() -> None:
     assert set(asking.WHOLE) == set(strategies.WHOLE)
 
 
+@pytest.mark.parametrize("wrong", [3, None, b"Sony"])
+def test_what_is_no_text_is_no_passage(wrong: object) -> None:
+    with pytest.raises(InvalidInput, match="a passage is no text"):
+        reading(AnswerRequest(question=QUESTION), ["Sony made it.", wrong])  # type: ignore[list-item]
+
+
 def test_without_passages_nothing_changes() -> None:
     asked = AnswerRequest(question=QUESTION)
     assert reading(asked, []) is asked
@@ -105,6 +112,7 @@ def test_a_missing_framework_is_named_with_its_extra(adapter: str) -> None:
     code = f"""
 import sys
 sys.modules[{ADAPTERS[adapter]!r}] = None
+from correction.errors import InvalidInput
 from correction.errors import HopfixError
 try:
     import service.pipelines.{adapter}
