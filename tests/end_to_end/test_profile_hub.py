@@ -173,6 +173,18 @@ def test_what_is_wrong_is_said_in_a_line_each(hub: Hub, tmp_path: Path) -> None:
         assert says in line, arguments
 
 
+def test_what_is_not_the_networks_fault_is_not_put_on_it(hub: Hub, tmp_path: Path) -> None:
+    hub.stored[NAME] = {**FILES, "../../escape.png": b"out of the folder"}
+    escaping = hub("profile", "pull", "org/two-hop", "--out", tmp_path / "out")
+    assert (escaping.returncode, "take another repository" in escaping.stderr) == (1, True), escaping.stderr
+    (tmp_path / "file").write_text("no folder")
+    unwritable = hub("profile", "show", "org/two-hop", HF_HOME=str(tmp_path / "file"))
+    assert (unwritable.returncode, "set HF_HOME to a folder" in unwritable.stderr) == (1, True), unwritable.stderr
+    for done in (escaping, unwritable):
+        assert "cannot reach" not in done.stderr
+    assert "cannot reach the hub" in hub("profile", "show", "org/other", HF_HUB_OFFLINE="1").stderr
+
+
 def test_a_served_profile_is_read_again_from_the_same_repository(
     tmp_path: Path, start_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
