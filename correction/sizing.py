@@ -6,7 +6,6 @@ left of a device for each engine is arithmetic: activations and what the allocat
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from correction.architecture import Blocks
 from correction.engines.vllm.local import CPU_CACHE, SHARE_ALONE, SHARE_BESIDE
 from correction.errors import UnsupportedModel
+from correction.machine import machine_memory
 from correction.models import DTYPES, context_of, model_kind, open_config, resolve_dtype
 from correction.supported import INSPECTED, TESTED
 
@@ -157,4 +157,4 @@ def memory_here() -> tuple[int, bool]:
     """Bytes of the first GPU, or of the machine where there is none, and whether it is the machine's."""
     if torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(0).total_memory), False
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), True
+    return machine_memory(), True
