@@ -16,7 +16,8 @@ from correction.architecture import Blocks
 from correction.engines.vllm.local import CPU_CACHE, SHARE_ALONE, SHARE_BESIDE
 from correction.errors import UnsupportedModel
 from correction.machine import machine_memory
-from correction.models import DTYPES, context_of, model_kind, open_config, resolve_dtype
+from correction.models import DTYPES, open_config, resolve_dtype
+from correction.skeleton import context_of, skeleton
 from correction.supported import INSPECTED, TESTED
 
 
@@ -100,14 +101,7 @@ def size_of(name: str, dtype: str = "auto") -> ModelSize:
     path, config = open_config(name)
     kept = getattr(config, "dtype", None) if dtype == "auto" else resolve_dtype(dtype)
     stored = kept if isinstance(kept, torch.dtype) and kept in DTYPES.values() else torch.float32
-    try:
-        with torch.device("meta"):
-            model = model_kind(config).from_config(config, dtype=torch.bfloat16).eval()
-    except ValueError:  # transformers knows the configuration, and no head that predicts words
-        raise UnsupportedModel(
-            f"{name!r} is a {config.model_type}, which is no language model",
-            hint="give one that transformers loads as AutoModelForCausalLM",
-        ) from None
+    model = skeleton(name, config, torch.bfloat16)
     trouble, layers = None, None
     try:
         layers = Blocks.of(model).depth
