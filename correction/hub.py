@@ -85,7 +85,16 @@ def plainly(given: str) -> Iterator[None]:
             hint = "use a token with the right to write there, or a name of your own"
             raise HubError(f"your token may not change {given}", hint=hint) from error
         raise HubError(f"the hub answered {status} for {given}", hint="try again later") from error
-    except Exception as error:  # no network, or HF_HUB_OFFLINE: in the words of whichever HTTP library the client has
+    except (ConnectionError, TimeoutError) as error:  # HF_HUB_OFFLINE is a ConnectionError too
+        raise _unreachable(given, error) from error
+    except OSError as error:
+        reason = f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+        hint = "set HF_HOME to a folder that can be written to, on a disk with room"
+        raise HubError(f"cannot keep {given} in the hub's cache ({reason})", hint=hint) from error
+    except ValueError as error:  # a file name that leaves the folder, or what is no answer of a hub
+        hint = "take another repository; if it is so with every one, look at HF_ENDPOINT"
+        raise HubError(f"cannot take {given} as the hub has it ({error})", hint=hint) from error
+    except Exception as error:  # no network: in the words of whichever HTTP library the client has
         raise _unreachable(given, error) from error
 
 

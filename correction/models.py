@@ -16,10 +16,9 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
     PreTrainedConfig,
@@ -32,6 +31,7 @@ from transformers.utils import logging as transformers_logging
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
 from correction.passes import ModelShape, Sampling
+from correction.skeleton import context_of, makes_no_model, model_kind, skeleton
 
 DEMO = "demo"
 _NEEDED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]  # of a hub repository, for another process
@@ -99,14 +99,6 @@ class LoadedModel:
     def fingerprint(self) -> str:
         """Changes when the weights change."""
         return fingerprint(self.folder)
-
-
-def context_of(config: PreTrainedConfig) -> int:
-    """The most tokens that a model of this configuration can have before it."""
-    for name in ("max_position_embeddings", "n_positions", "seq_length"):
-        if isinstance(limit := getattr(config.get_text_config(), name, None), int):
-            return limit
-    return 2048
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: object = None) -> frozenset[int]:
@@ -186,7 +178,6 @@ def load_model(
     path, config = open_config(name, trust_remote_code=trust_remote_code)
     config_file = cached_file(path, "config.json")
     _show_progress(Path(str(config_file)).parent)
-    kind = model_kind(config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
@@ -194,11 +185,14 @@ def load_model(
     if not tokenizer.is_fast:
         raise UnsupportedModel(f"{name!r} has no fast tokenizer", hint="a tokenizer.json gives the character offsets")
     if not weights:
-        skeleton = _skeleton(kind, path, config, torch_dtype)
+        kept = torch_dtype if isinstance(torch_dtype, torch.dtype) else getattr(config, "dtype", None) or torch.float32
+        empty = skeleton(name, config, kept, trust_remote_code=trust_remote_code)
+        with suppress(OSError):  # a model need not have the file
+            empty.generation_config = GenerationConfig.from_pretrained(path)
         folder = path if Path(path).is_dir() else snapshot_download(path, allow_patterns=_NEEDED)
-        return LoadedModel(name, Path(folder), skeleton, tokenizer, Blocks.of(skeleton))
+        return LoadedModel(name, Path(folder), empty, tokenizer, Blocks.of(empty))
     try:
-        model, found = kind.from_pretrained(
+        model, found = model_kind(config).from_pretrained(
             path,
             output_loading_info=True,
             config=config,
@@ -208,7 +202,10 @@ def load_model(
             **spread,
             **_attention(config),
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        skeleton(name, config, torch.float32, trust_remote_code=trust_remote_code)  # raises if the config is to blame
+        if not isinstance(error, OSError | ValueError) and "mismatched_sizes" not in str(error):
+            raise
         raise ModelNotFound(f"cannot load the weights of {name!r}", hint=_first_line(error), param="model") from error
     if missing := sorted(found["missing_keys"]):  # transformers warns and takes random ones
         raise ModelNotFound(
@@ -221,7 +218,7 @@ def load_model(
 
 
 def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, PreTrainedConfig]:
-    """Where a model is, a folder or a hub id, and its configuration; raises `ModelNotFound`."""
+    """Where a model is, a folder or a hub id, and its configuration; raises `ModelNotFound` or `UnsupportedModel`."""
     path = str(demo_folder()) if name == DEMO else name
     try:
         return path, AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
@@ -230,6 +227,8 @@ def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, Pre
         raise ModelNotFound(
             f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
         ) from error
+    except (StrictDataclassError, ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise makes_no_model(name, error) from error
 
 
 def _show_progress(folder: Path) -> None:
@@ -239,21 +238,6 @@ def _show_progress(folder: Path) -> None:
         transformers_logging.enable_progress_bar()
     else:
         transformers_logging.disable_progress_bar()
-
-
-def model_kind(config: PreTrainedConfig) -> Any:
-    """The class that makes models of this configuration."""
-    return AutoModelForSeq2SeqLM if getattr(config, "is_encoder_decoder", False) else AutoModelForCausalLM
-
-
-def _skeleton(kind: Any, path: str, config: Any, dtype: torch.dtype | str) -> PreTrainedModel:
-    """The model with its parts in place and no memory behind them."""
-    chosen = dtype if isinstance(dtype, torch.dtype) else getattr(config, "dtype", None) or torch.float32
-    with torch.device("meta"):
-        model: PreTrainedModel = kind.from_config(config, dtype=chosen)
-    with suppress(OSError):  # a model need not have the file
-        model.generation_config = GenerationConfig.from_pretrained(path)
-    return model.eval()
 
 
 def _attention(config: Any) -> dict[str, str]:

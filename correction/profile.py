@@ -167,7 +167,7 @@ class Profile:
         return tuple(getattr(self, name) for name in CHOICES)
 
     def check(self) -> None:
-        """Raises `InvalidProfile` for an unknown mapping or strategy, or a number that is none."""
+        """Raises `InvalidProfile` for an unknown mapping or strategy, and for evidence or a number that is none."""
         for choice in self.choices:
             if choice.mapping not in MAPPINGS and not (choice.mapping == FITTED and self.fitted is not None):
                 raise InvalidProfile(
@@ -177,6 +177,8 @@ class Profile:
         numbers += [value for weights in self.confidence.routes.values() for value in asdict(weights).values()]
         if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
             raise InvalidProfile("a threshold or weight of the profile is no number", hint="calibrate again")
+        if not isinstance(self.evidence, dict):
+            raise InvalidProfile("the profile's evidence is no JSON object", hint="calibrate again")
         if self.strategy not in DEPLOYABLE:
             raise InvalidProfile(
                 f"the profile's strategy {self.strategy!r} is unknown", hint=f"known: {', '.join(DEPLOYABLE)}"

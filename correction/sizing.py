@@ -6,7 +6,6 @@ left of a device for each engine is arithmetic: activations and what the allocat
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from transformers import DynamicCache, PreTrainedConfig, PreTrainedModel
 from correction.architecture import Blocks
 from correction.engines.vllm.local import CPU_CACHE, SHARE_ALONE, SHARE_BESIDE
 from correction.errors import UnsupportedModel
-from correction.models import DTYPES, context_of, model_kind, open_config, resolve_dtype
+from correction.machine import machine_memory
+from correction.models import DTYPES, open_config, resolve_dtype
+from correction.skeleton import context_of, skeleton
 from correction.supported import INSPECTED, TESTED
 
 
@@ -100,14 +101,7 @@ def size_of(name: str, dtype: str = "auto") -> ModelSize:
     path, config = open_config(name)
     kept = getattr(config, "dtype", None) if dtype == "auto" else resolve_dtype(dtype)
     stored = kept if isinstance(kept, torch.dtype) and kept in DTYPES.values() else torch.float32
-    try:
-        with torch.device("meta"):
-            model = model_kind(config).from_config(config, dtype=torch.bfloat16).eval()
-    except ValueError:  # transformers knows the configuration, and no head that predicts words
-        raise UnsupportedModel(
-            f"{name!r} is a {config.model_type}, which is no language model",
-            hint="give one that transformers loads as AutoModelForCausalLM",
-        ) from None
+    model = skeleton(name, config, torch.bfloat16)
     trouble, layers = None, None
     try:
         layers = Blocks.of(model).depth
@@ -157,4 +151,4 @@ def memory_here() -> tuple[int, bool]:
     """Bytes of the first GPU, or of the machine where there is none, and whether it is the machine's."""
     if torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(0).total_memory), False
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), True
+    return machine_memory(), True

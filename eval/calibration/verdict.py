@@ -19,12 +19,15 @@ def worth_deploying(evidence: dict[str, Any]) -> bool:
 
 
 def verdict(profile: Profile) -> str:
-    """One line: deploy or use two_step, with expected gain, breakage and cost."""
+    """One line: deploy or use two_step, with expected gain, breakage and cost as far as the profile has evidence."""
     evidence = profile.evidence
     advice = "deploy" if profile.strategy == "deployed" else "use two_step"
-    return (
-        f"{advice}: {evidence['direct']:.1%} -> {evidence['cross_validated']:.1%} expected on unseen bridges "
-        f"(two_step {evidence['two_step']:.1%}), "
-        f"{evidence['broken']} of {evidence['direct_right']} right answers broken, "
-        f"{evidence['cost']:.2f} times the computing of two_step where that is right"
-    )
+    try:
+        return (
+            f"{advice}: {evidence['direct']:.1%} -> {evidence['cross_validated']:.1%} expected on unseen bridges "
+            f"(two_step {evidence['two_step']:.1%}), "
+            f"{evidence['broken']} of {evidence['direct_right']} right answers broken, "
+            f"{evidence['cost']:.2f} times the computing of two_step where that is right"
+        )
+    except (KeyError, TypeError, ValueError) as error:  # written by hand, or by another hopfix
+        return f"{advice}, on evidence that is not in the profile ({error})"

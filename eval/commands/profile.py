@@ -20,8 +20,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Show a profile, or share it on the Hugging Face hub.",
 )
-CARD = "README.md"
-SHARED = ("profile.json", "mapping.safetensors", CARD, "report.md", "*.png")
+CARD, REPORT = "README.md", "report.md"
+SHARED = ("profile.json", "mapping.safetensors", CARD, REPORT, "*.png")
 
 Name = Annotated[str, typer.Argument(metavar="ORG/NAME", help="On the hub; for pull and show perhaps @REVISION.")]
 
@@ -40,17 +40,17 @@ def show(
     from eval.calibration.verdict import verdict
 
     shown = Profile.load(demo_profile_folder() if profile == DEMO else profile_folder(profile))
-    choice = shown.choice
+    choice, evidence = shown.choice, shown.evidence
     about = {
         "model": shown.model,
         "fingerprint": shown.fingerprint,
         "strategy": shown.strategy,
         "patch": f"layer {choice.source_layer} to layer {choice.target_layer}, {choice.mapping}",
-        "questions": f"{shown.evidence['questions']} over {shown.evidence['bridges']} bridges",
+        "questions": f"{evidence.get('questions', 'unknown')} over {evidence.get('bridges', 'unknown')} bridges",
         "verdict": verdict(shown),
     }
     if as_json:
-        sys.stdout.write(json.dumps({**about, "evidence": shown.evidence}) + "\n")
+        sys.stdout.write(json.dumps({**about, "evidence": evidence}) + "\n")
     else:
         sys.stdout.write("".join(f"{name:<12}{value}\n" for name, value in about.items()))
 
@@ -63,24 +63,31 @@ def push(
     revision: Annotated[str | None, typer.Option(help="Branch, made if it is not there; default: main.")] = None,
     license: Annotated[str, typer.Option(help="As the hub names it, for the card.")] = "apache-2.0",
 ) -> None:
-    """Share a profile: its files, its report, and a card if the folder has no README.md."""
+    """Share a profile: its files, its report, and a card if neither the folder nor the hub has a README.md."""
+    from dataclasses import replace
+
     from huggingface_hub import CommitOperationAdd, HfApi
 
     from correction.errors import InvalidInput
     from correction.hub import plainly, repository_of
-    from correction.profile import Profile
+    from correction.profile import FILE, Profile
+    from eval.calibration.card import card
 
     repository, at = repository_of(name)
     if at is not None:
         raise InvalidInput(f"{name} has a revision in it", hint="name the branch with --revision")
     profile = Profile.load(folder)  # before anything is made of it on the hub
-    files = {path.name: path.read_bytes() for pattern in SHARED for path in sorted(folder.glob(pattern))}
-    files |= _published(profile, folder, repository, license)
+    files = {path.name: path.read_bytes() for path in _shared(folder)}
+    named = replace(profile, model=_public(profile.model))
+    files[FILE] = _published(named, files[FILE])
+    report = files.get(REPORT, b"").decode(errors="replace")
     api = HfApi()
     with plainly(repository):
         api.create_repo(repository, private=private or None, exist_ok=True)
         if revision:
             api.create_branch(repository, branch=revision, exist_ok=True)
+        if CARD not in files and not api.file_exists(repository, CARD, revision=revision):  # one there may be edited
+            files[CARD] = card(named, repository, license, report).encode()
         done = api.create_commit(
             repository,
             [CommitOperationAdd(path, content) for path, content in files.items()],
@@ -93,41 +100,41 @@ def push(
 
 
 @app.command()
-def pull(name: Name, out: Annotated[Path, typer.Option(help="Folder for it, which has no profile yet.")]) -> None:
+def pull(name: Name, out: Annotated[Path, typer.Option(help="Folder for it: a new one, or an empty one.")]) -> None:
     """Fetch a profile with its report into a folder."""
     from correction.errors import InvalidInput
     from correction.hub import fetched
     from correction.profile import FILE, Profile
 
-    if (out / FILE).exists():
-        raise InvalidInput(f"{out} has a profile already", hint="choose another folder", param="out")
+    made = not out.exists()
+    if not made and any(out.iterdir()):
+        raise InvalidInput(f"{out} is not empty", hint="choose a new folder", param="out")
     folder = fetched(name, SHARED)
     Profile.load(folder)  # what is no profile is not kept
     out.mkdir(parents=True, exist_ok=True)
-    # The profile itself comes last, and whole: a folder without it is none.
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == FILE):
-        partial = out / f"{path.name}.partial"
-        shutil.copyfile(path, partial)
-        partial.replace(out / path.name)
+    files = sorted(_shared(folder), key=lambda path: path.name == FILE)  # a folder without it is no profile yet
+    try:
+        for path in files:
+            shutil.copyfile(path, out / path.name)
+    except BaseException:
+        for path in files:
+            (out / path.name).unlink(missing_ok=True)
+        if made:
+            out.rmdir()
+        raise
     sys.stdout.write(f"{out / FILE}\n")
 
 
-def _published(profile: Profile, folder: Path, repository: str, license: str) -> dict[str, bytes]:
-    """What others get to see in place of what is in the folder: where a model lies here is nobody's business."""
-    from dataclasses import replace
+def _shared(folder: Path) -> list[Path]:
+    """What others get of a folder, and take from one. The hub's own patterns would go into subfolders."""
+    return [path for pattern in SHARED for path in sorted(folder.glob(pattern)) if path.is_file()]
 
-    from correction.profile import FILE
-    from eval.calibration.card import card
 
-    named = replace(profile, model=_public(profile.model))
-    fields: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+def _published(named: Profile, content: bytes) -> bytes:
+    """profile.json as others get to see it: where a model lies here is nobody's business."""
+    fields: dict[str, Any] = json.loads(content)
     fields["model"] = named.model
-    published = {FILE: (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()}
-    if not (folder / CARD).exists():
-        report = folder / "report.md"
-        text = report.read_text(encoding="utf-8") if report.exists() else None
-        published[CARD] = card(named, repository, license, text).encode()
-    return published
+    return (json.dumps(fields, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _public(model: str) -> str:

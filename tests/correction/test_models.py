@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from correction.engines import HFEngine
 from correction.errors import HopfixError, InvalidInput, ModelNotFound, UnsupportedModel
 from correction.models import LoadedModel, demo_folder, fingerprint, load_model
 from correction.passes import Sampling
+from correction.sizing import size_of
 from tests.architectures import random_weights
 
 
@@ -38,6 +41,36 @@ def test_the_bundled_model_is_small_and_safe() -> None:
 def test_what_cannot_be_loaded_is_named(kwargs: dict[str, str], error: type[HopfixError], says: str) -> None:
     with pytest.raises(error, match=says):
         load_model(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"num_attention_heads": 5, "hidden_size": 64}, "is not a multiple of the number of attention heads"),
+        ({"hidden_size": "x"}, "expected int, got str"),
+        ({"hidden_size": 0, "head_dim": None}, "ZeroDivisionError"),
+        ({"hidden_size": -64}, "negative dimension"),
+        ({"dtype": "floaty"}, "floaty"),
+    ],
+)
+def test_a_config_that_makes_no_model_is_said(tmp_path: Path, change: dict[str, object], says: str) -> None:
+    """To whoever asks for its size, loads it, or has another process load it."""
+    shutil.copytree(demo_folder(), tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | change))
+    for ask in (size_of, load_model, partial(load_model, weights=False)):
+        with pytest.raises(
+            UnsupportedModel, match=rf"config\.json of '{tmp_path}' makes no model .*{says}.*correct it"
+        ):
+            ask(str(tmp_path))
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    shutil.copytree(demo_folder(), tmp_path, dirs_exist_ok=True)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_size": 64}))
+    with pytest.raises(ModelNotFound, match="cannot load the weights"):
+        load_model(str(tmp_path), device="cpu")
 
 
 def test_an_encoder_decoder_is_inspected_not_corrected(tmp_path: Path, demo: LoadedModel) -> None:

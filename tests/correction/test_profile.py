@@ -49,6 +49,7 @@ def test_a_profile_for_another_model_is_refused_by_name(other_model: Path, demo_
             "no number",
         ),
         ({"thresholds": {"enter": 1}}, "not a profile"),
+        ({"evidence": ["none"]}, "evidence is no JSON object"),
     ],
 )
 def test_a_wrong_field_is_named(tmp_path: Path, demo_profile: Profile, change: dict[str, Any], says: str) -> None:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from correction.models import demo_profile_folder
+from eval.commands.profile import pull
 from tests.hub import READER, TOKEN, Repositories, commit, serving
 
 NAME = "models/org/two-hop"
@@ -74,7 +76,52 @@ def test_a_profile_is_pushed_with_a_card_and_pulled_again(hub: Hub, tmp_path: Pa
     assert hub("profile", "pull", "org/two-hop", "--out", pulled).returncode == 0
     assert {path.name: path.read_bytes() for path in pulled.iterdir()} == pushed
     again = hub("profile", "pull", "org/two-hop", "--out", pulled)
-    assert (again.returncode, "has a profile already" in again.stderr) == (1, True)
+    assert (again.returncode, "is not empty" in again.stderr) == (1, True)
+
+
+def test_only_what_a_profile_is_shared_by_is_pulled_and_only_into_an_empty_folder(hub: Hub, tmp_path: Path) -> None:
+    hub.stored[NAME] = {**FILES, "README.md": b"theirs", "pictures/more.png": b"deeper", "notes.txt": b"not asked for"}
+    assert hub("profile", "show", "org/two-hop").returncode == 0
+    for left in hub.cache.rglob("snapshots/*"):
+        (left / "leftover.txt").write_text("of something else")  # a cache is shared with whatever else fetches
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "README.md").write_text("mine")
+    (mine / "report.md.partial").symlink_to(mine / "README.md")
+    refused = hub("profile", "pull", "org/two-hop", "--out", mine)
+    assert (refused.returncode, "choose a new folder" in refused.stderr) == (1, True)
+    assert {path.name: path.read_text() for path in mine.iterdir()} == dict.fromkeys(
+        ("README.md", "report.md.partial"), "mine"
+    )
+    done = hub("profile", "pull", "org/two-hop", "--out", tmp_path / "new")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {*FILES, "README.md"}
+
+
+def test_a_pull_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MOCK: a disk that is full once most is copied."""
+    copied: list[Path] = []
+
+    def copyfile(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:10])
+        copied.append(target)
+        if target.name == "profile.json":
+            raise OSError(ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr("eval.commands.profile.shutil.copyfile", copyfile)
+    monkeypatch.setattr("correction.hub.fetched", lambda *_: demo_profile_folder())
+    with pytest.raises(OSError, match="No space left"):
+        pull("org/two-hop", tmp_path / "new")
+    assert len(copied) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_that_was_edited_on_the_hub_is_kept(hub: Hub) -> None:
+    hub.stored[NAME] = {"README.md": b"edited on its page"}
+    done = hub("profile", "push", demo_profile_folder(), "org/two-hop", HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    assert hub.stored[NAME]["README.md"] == b"edited on its page"
+    assert set(hub.stored[NAME]) == {*FILES, "README.md"}
 
 
 def test_a_branch_of_its_own_and_a_card_that_is_there(hub: Hub, tmp_path: Path) -> None:
@@ -124,6 +171,18 @@ def test_what_is_wrong_is_said_in_a_line_each(hub: Hub, tmp_path: Path) -> None:
     assert len(lines) == len(wrong), done.stderr
     for line, (arguments, _, says) in zip(lines, wrong, strict=True):
         assert says in line, arguments
+
+
+def test_what_is_not_the_networks_fault_is_not_put_on_it(hub: Hub, tmp_path: Path) -> None:
+    hub.stored[NAME] = {**FILES, "../../escape.png": b"out of the folder"}
+    escaping = hub("profile", "pull", "org/two-hop", "--out", tmp_path / "out")
+    assert (escaping.returncode, "take another repository" in escaping.stderr) == (1, True), escaping.stderr
+    (tmp_path / "file").write_text("no folder")
+    unwritable = hub("profile", "show", "org/two-hop", HF_HOME=str(tmp_path / "file"))
+    assert (unwritable.returncode, "set HF_HOME to a folder" in unwritable.stderr) == (1, True), unwritable.stderr
+    for done in (escaping, unwritable):
+        assert "cannot reach" not in done.stderr
+    assert "cannot reach the hub" in hub("profile", "show", "org/other", HF_HUB_OFFLINE="1").stderr
 
 
 def test_a_served_profile_is_read_again_from_the_same_repository(

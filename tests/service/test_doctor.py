@@ -16,6 +16,15 @@ import pytest
 import correction
 
 PACKAGE = Path(correction.__file__).parent
+LISTED = """
+import sys
+if "correction.probe" in sys.orig_argv:
+    from types import SimpleNamespace
+    import torch
+    torch.cuda.device_count = lambda: 1
+    torch.cuda.get_device_properties = lambda n: SimpleNamespace(name="MOCK", total_memory=8 << 30)
+    print("a library says something", end="")
+"""
 RUN = "from service.cli import main; main()"
 
 
@@ -67,6 +76,71 @@ def test_a_torch_that_ends_its_process(no_torch: Path) -> None:
     assert checks["engine hf"]["status"] == checks["gpu"]["status"] == "failure"
     assert "install torch again" in checks["gpu"]["advice"]
     assert "->" in doctor(no_torch).stdout
+
+
+def test_what_libraries_print_is_not_taken_for_what_was_found(no_torch: Path) -> None:
+    """Lines that are no JSON, JSON that is no object, and one without an end."""
+    (no_torch / "sitecustomize.py").write_text("print('hello', 5, sep='\\n', flush=True)\nprint('no end', end='')\n")
+    done = doctor(no_torch, "--json")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["hello", "5"]  # of this process, whose own stdout it is
+    checks = json.loads(lines[-1].removeprefix("no end"))["checks"]
+    assert "install torch again" in next(check for check in checks if check["name"] == "gpu")["advice"]
+
+
+@pytest.mark.parametrize(
+    ("module", "check"), [("pydantic_settings", "serve"), ("huggingface_hub", "hub"), ("packaging", "packages")]
+)
+def test_a_package_that_is_missing(no_torch: Path, module: str, check: str) -> None:
+    """As Python says it: a test cannot take a package out of the environment that it runs in."""
+    error = f"ModuleNotFoundError('No module named {module}', name='{module}')"
+    (no_torch / f"{module}.py").write_text(f"raise {error}\n")
+    done = doctor(no_torch, "--json")
+    assert done.returncode == 1
+    found = by_name(done)[check]
+    assert (found["status"], found["found"]) == ("failure", f"{module} is not installed")
+
+
+def test_a_gpu_that_does_not_compute(tmp_path: Path) -> None:
+    """MOCK: torch lists a GPU, and is built for none. A library prints before the probe does."""
+    (tmp_path / "sitecustomize.py").write_text(LISTED)
+    done = doctor(tmp_path, "--json")
+    assert done.returncode == 1
+    checks = by_name(done)
+    assert checks["engine hf"]["status"] == "ok"
+    assert checks["gpu"]["status"] == "failure"
+    assert "MOCK, 8.0 GiB" in checks["gpu"]["found"]
+    assert "no such device: 'cuda'" in checks["gpu"]["found"]
+    assert "install a torch for this GPU" in checks["gpu"]["advice"]
+
+
+ANSWERED = {"answer": "Asia", "expected": "Asia", "fingerprint": "sha256:0"}
+
+
+@pytest.mark.parametrize(
+    ("on_cpu", "on_gpu", "status", "says"),
+    [
+        (ANSWERED, ANSWERED, "ok", "answers there"),
+        (ANSWERED, {**ANSWERED, "answer": "!!!"}, "failure", "said '!!!', not 'Asia'"),
+        (ANSWERED, None, "failure", "does not answer: it ended with 7"),  # the process ended there
+        ({"trouble": "damaged"}, None, "warning", "not tried"),
+    ],
+)
+def test_a_gpu_by_what_it_answers(
+    tmp_path: Path, on_cpu: dict[str, str], on_gpu: dict[str, str] | None, status: str, says: str
+) -> None:
+    """MOCK: what `correction.probe` would say beside a GPU."""
+    shutil.copytree(PACKAGE, tmp_path / "correction", ignore=shutil.ignore_patterns("__pycache__", "demo"))
+    gpu = {"name": "MOCK", "bytes": 8 << 30}
+    said = {"torch": "2", "cuda": "12", "gpus": [gpu], "on_cpu": on_cpu} | ({"on_gpu": on_gpu} if on_gpu else {})
+    (tmp_path / "correction" / "probe.py").write_text(
+        f"print('text before', end='')\nprint()\nprint({json.dumps(said)!r})\nraise SystemExit({0 if on_gpu else 7})\n"
+    )
+    done = doctor(tmp_path, "--json")
+    check = by_name(done)["gpu"]
+    assert (check["status"], says in check["found"]) == (status, True), check
+    assert done.returncode == (0 if status == "ok" else 1)
 
 
 def test_a_bundled_model_that_is_damaged(tmp_path: Path) -> None:
