@@ -31,11 +31,16 @@ log = logging.getLogger(__name__)
 
 
 def profile_folder(given: str | Path, *, fresh: bool = False) -> Path:
-    """The folder of that name, or the profile ORG/NAME or ORG/NAME@REVISION from the hub, fetched if it has changed.
+    """The folder of that name, `demo`'s own, which is bundled, or ORG/NAME or ORG/NAME@REVISION from the hub, fetched
+    if it has changed.
 
     What is in the cache stands in for a hub that cannot be reached, unless it must be `fresh`. Raises `HubError`. A
     name that cannot be on the hub is given back: whoever reads the folder says what is wrong with it.
     """
+    if str(given) == "demo" and not Path(given).exists():
+        from correction.models import demo_profile_folder  # which comes with torch
+
+        return demo_profile_folder()
     return Path(given) if not on_hub(given) else fetched(str(given), READ, fresh=fresh)
 
 

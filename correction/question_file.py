@@ -69,7 +69,7 @@ def question_of(fields: Mapping[str, Any]) -> Question:
 
 def _object(line: bytes) -> dict[str, Any]:
     try:
-        text = line.decode()
+        text = line.decode().rstrip()  # or what is missing at the end is said to be on the next line
     except UnicodeDecodeError as error:
         raise InvalidInput(f"byte {error.start + 1} is not UTF-8", hint="save the file as UTF-8") from None
     try:

@@ -35,11 +35,10 @@ def show(
 ) -> None:
     """Say what model a profile is for, what it does, and on what evidence."""
     from correction.hub import profile_folder
-    from correction.models import DEMO, demo_profile_folder
     from correction.profile import Profile
     from eval.calibration.verdict import verdict
 
-    shown = Profile.load(demo_profile_folder() if profile == DEMO else profile_folder(profile))
+    shown = Profile.load(profile_folder(profile))
     choice, evidence = shown.choice, shown.evidence
     about = {
         "model": shown.model,

@@ -103,7 +103,7 @@ def command(
     fields = {name: value for name, value in given.items() if value is not None}
     if picture is not None and (picture.suffix not in PICTURES or not picture.parent.is_dir()):
         raise typer.BadParameter(f"give a {' or '.join(PICTURES)} file in a folder that exists", param_hint="--picture")
-    if len([source for source in (prompt, source_prompt, file) if source is not None]) != 1:
+    if len([source for source in (prompt, source_prompt, file) if source]) != 1:
         raise typer.BadParameter("give a PROMPT or --file", param_hint="PROMPT")
     request: Request | None = None
     patchscopes: list[Patchscope] = []
@@ -157,6 +157,8 @@ def command(
         print_table(table)
         for warning in warnings:
             say(f"warning: {warning}")
+        if check and not warnings:
+            say("checked the likeliest: it shows none of the known signs of failure")
 
 
 @asynccontextmanager

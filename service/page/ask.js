@@ -103,18 +103,20 @@ function showEvidence(answer) {
   const times = Object.entries(answer.timings_ms).map(([stage, ms]) => [stage, ms / longest, `${ms.toFixed(1)} ms`]);
   byId("times").replaceChildren(bars(times));
   const { passes, prompt_tokens: read, completion_tokens: said } = answer.usage;
-  byId("usage").textContent = `${passes} passes, ${read} tokens read, ${said} said`;
+  byId("usage").textContent = `${passes} passes, ${read} tokens read, ${said} said; passes that need not wait for each other run at once`;
   offerPatchscope(answer);
 }
 
-function how({ corrected, patch, fallback }) {
+function how({ corrected, hops, patch, fallback }) {
   if (corrected) {
     return (
       `The state that stands for the bridge was taken from layer ${patch.source_layer} of the first hop and written ` +
       `at layer ${patch.target_layer} of the next, through the mapping ${patch.mapping}.`
     );
   }
-  return fallback === null ? "No state was patched." : `No state was patched: ${fallback.reason} (${fallback.strategy}).`;
+  if (fallback === null) return "No state was patched.";
+  const advice = hops.length === 0 ? " You can give the hops yourself, above." : "";
+  return `No state was patched: ${fallback.reason}.${advice}`;
 }
 
 function hops(all) {

@@ -17,8 +17,8 @@ export function attributes(element, given) {
 
 export const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-/** A token that is only a space, or nothing, as something that can be seen. */
-const visible = (text) => (text.trim() ? text : text.replaceAll(" ", "␣").replaceAll("\n", "⏎") || "∅");
+/** A token whose text is only space, or that has none of its own, as something that can be seen. */
+const visible = (text) => (text.trim() ? text : text.replaceAll(" ", "␣").replaceAll("\n", "⏎") || "(no text)");
 
 /** Rows of a label, a bar and a figure. entries: [label, share of the longest bar from 0 to 1, figure]. */
 export function bars(entries) {

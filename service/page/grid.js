@@ -52,7 +52,7 @@ function draw() {
     make("tr", {}, attributes(make("th", {}, `${layer}`), { scope: "row" }), ...layers.target.map((target) => cell(layer, target))),
   );
   byId("grid-table").replaceChildren(make("thead", {}, head), make("tbody", {}, ...rows));
-  byId("grid-cell").textContent = "Point at a cell to see what it says.";
+  byId("grid-cell").textContent = "Point at a cell or choose it to see what it says.";
   const [first] = byId("grid-table").querySelectorAll("button");
   first.tabIndex = 0;
 }
