@@ -220,10 +220,12 @@ def load_model(
 def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, PreTrainedConfig]:
     """Where a model is, a folder or a hub id, and its configuration; raises `ModelNotFound` or `UnsupportedModel`."""
     path = str(demo_folder()) if name == DEMO else name
+    hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
+    if path.startswith((".", "/", "~")) and not Path(path).is_dir():  # which the hub's client would take for an id
+        raise ModelNotFound(f"cannot load the model {name!r} (there is no such folder)", hint=hint, param="model")
     try:
         return path, AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
         raise ModelNotFound(
             f"cannot load the model {name!r}", hint=f"{hint} ({_first_line(error)})", param="model"
         ) from error

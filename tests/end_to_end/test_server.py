@@ -181,7 +181,7 @@ def test_settings_are_shown_and_the_key_is_not(start_server: Any) -> None:
 def test_a_model_that_is_not_there_ends_the_server(run_hopfix: Any) -> None:
     done = run_hopfix("serve", "--port", "0", "--model", "/nowhere", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
-    assert "hopfix: cannot load the model '/nowhere'" in done.stderr
+    assert "hopfix: cannot load the model '/nowhere' (there is no such folder): give a folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 
