@@ -20,7 +20,7 @@ QUESTION = "Who runs the company that makes the Walkman?"
 JSON = f'{{"question": "{QUESTION}"}}'
 # Commands of the shell, in the clone, with .venv/bin on the path; URL is the service that is running.
 FIRST = {
-    "install": "make .venv/.installed",
+    "make demo: install, ask, evaluate": "make demo",
     "look whether everything is there": "hopfix doctor",
     "ask": f"hopfix answer '{QUESTION}' --direct",
 }
