@@ -18,6 +18,8 @@ import httpx
 import pytest
 
 STARTS_WITHIN = 180
+if find_spec("vllm") is None:  # which counts its threads itself
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that tests start, as tests/conftest.py says
 collect_ignore = [] if find_spec("schemathesis") else ["test_fuzz.py"]  # vLLM's stage does without it
 
 
