@@ -328,6 +328,7 @@ def test_it_fits(visit: Callable[..., Page], server: Any, width: int) -> None:
     page = visit(server.url, viewport={"width": width, "height": 800})
     ask(page)
     fill(page)
+    assert page.locator("#grid-table th").evaluate_all("all => all.every(th => th.scrollWidth <= th.clientWidth)")
     for tab in ("Ask", "Patchscope", "Profile"):
         page.get_by_role("tab", name=tab).click()
         assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
