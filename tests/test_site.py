@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,6 +20,8 @@ import pytest
 
 if find_spec("mkdocs") is None:  # in the stages' own environments
     pytest.skip("MkDocs is not installed", allow_module_level=True)
+
+from tests.browser import chromium, needs_chromium
 
 ROOT = Path(__file__).parent.parent
 LOADS = {
@@ -140,13 +141,12 @@ def served(site: Path) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (make chromium)")
+@needs_chromium
 def test_a_browser_searches_and_turns_dark_without_another_host(served: str) -> None:
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     wrong: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+    with chromium() as browser:
         page = browser.new_page(color_scheme="dark")
         page.on("request", lambda request: None if request.url.startswith(served) else wrong.append(request.url))
         page.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
@@ -155,5 +155,4 @@ def test_a_browser_searches_and_turns_dark_without_another_host(served: str) -> 
         page.keyboard.type("early exit", delay=20)
         expect(page.locator(".md-search-result__item").filter(has_text="How it works").first).to_be_visible()
         assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
-        browser.close()
     assert not wrong

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,3 +125,42 @@ def start_server(tmp_path: Path) -> Any:
     for server in started:
         if server.process.poll() is None:
             server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """For a module alone: playwright holds an event loop as long as it runs."""
+    from tests.browser import chromium
+
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page; what its console says and whom it asks is judged at the end."""
+    wrong: list[str] = []
+    contexts = []
+
+    def open_page(url: str, *, forgive: str = "", **options: Any) -> Any:
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("request", lambda request: None if request.url.startswith(url) else wrong.append(request.url))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: None if forgive and forgive in line.text else wrong.append(line.text))
+        page.goto(f"{url}/")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not wrong
+
+
+@pytest.fixture
+def page(visit: Callable[..., Any], server: Any) -> Any:
+    from playwright.sync_api import expect
+
+    opened = visit(server.url)
+    expect(opened.get_by_text("demo on hf")).to_be_visible()
+    return opened

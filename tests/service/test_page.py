@@ -1,4 +1,4 @@
-"""The page at /, as files: what a browser is told about them. tests/end_to_end/test_page.py clicks through it."""
+"""The page at /, as files: what a browser is told about them. The tests of its views (end_to_end) click through it."""
 
 from __future__ import annotations
 
