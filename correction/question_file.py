@@ -14,7 +14,7 @@ from correction.errors import InvalidInput
 from correction.questions import Question
 
 ASKED = ("id", "question", "hop1", "hop2", "hop3", "hop4", "direct")
-TEXTS = (*ASKED, "bridge", "answer")
+TEXTS = (*ASKED, "bridge", "answer", "hop1_question", "hop2_question")
 LISTS = ("bridge_aliases", "answer_aliases", "paraphrases")
 _HINT = 'write one object a line, such as {"question": "..."} or {"hop1": "...", "hop2": "... {} ..."}'
 

@@ -22,7 +22,8 @@ class GoldQuestion:
 
     A one-hop question leaves `hop1`, `hop2` and `bridge` empty; of a longer chain `bridge` is the first one. Where a
     dataset names no hops, they are read from the question. `type` groups questions in reports; `paraphrases` are
-    further wordings of the question, each of which is asked too.
+    further wordings of the question, each of which is asked too. `hop1_question` and `hop2_question` put the hops, which
+    are clozes elsewhere, as questions, for a yardstick that asks.
     """
 
     id: str
@@ -38,6 +39,8 @@ class GoldQuestion:
     hop3: str = ""
     hop4: str = ""
     paraphrases: tuple[str, ...] = ()
+    hop1_question: str = ""
+    hop2_question: str = ""
 
     def wordings(self) -> tuple[GoldQuestion, ...]:
         """The question in each of its wordings, itself first."""
@@ -128,4 +131,6 @@ def gold_question(record: dict[str, Any], where: str, default_id: str, one_hop: 
         hop3=record.get("hop3") or "",
         hop4=record.get("hop4") or "",
         paraphrases=tuple(record.get("paraphrases") or ()),
+        hop1_question=record.get("hop1_question") or "",
+        hop2_question=record.get("hop2_question") or "",
     )

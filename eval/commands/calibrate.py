@@ -16,7 +16,11 @@ def command(
     out: Annotated[Path, typer.Option(help="Folder for the profile.")],
     model: Model = "demo",
     questions: Annotated[
-        Path | None, typer.Option(help="Question file; default: the demo world's calibration set.")
+        Path | None,
+        typer.Option(
+            help="Question file, or 'real': two-hop questions about the real world. Default: the demo world's calibration "
+            "set for the demo model, 'real' for any other."
+        ),
     ] = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -40,8 +44,12 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     from eval.demo_world.suite import demo_suite
     from eval.journal import Journal
     from eval.questions import digest, load_questions
+    from eval.real_questions import means_real, real_suite
 
-    asked = load_questions(path, one_hop=True) if path else demo_suite()["calibration"]
+    if path is None:
+        asked = (demo_suite() if model == "demo" else real_suite())["calibration"]
+    else:
+        asked = real_suite()["calibration"] if means_real(path) else load_questions(path, one_hop=True)
     loaded = load_model(model, device=device, dtype=dtype)
     key = {"model": loaded.fingerprint, "questions": digest(asked), "hopfix": version("hopfix"), "dtype": dtype}
     engine = HFEngine(loaded)

@@ -40,8 +40,9 @@ def evaluate(
     questions: Annotated[
         str | None,
         typer.Option(
-            help="A file, a folder, or a dataset on the hub (ORG/NAME). Of our own format a folder may have keep, "
-            "uncertain, unknown, one_hop and chains beside test.jsonl. Default: the demo world's."
+            help="A file, a folder, a dataset on the hub (ORG/NAME), or 'real': two-hop questions about the real "
+            "world, for a pretrained model. Of our own format a folder may have keep, uncertain, unknown, one_hop and "
+            "chains beside test.jsonl. Default: the demo world's."
         ),
     ] = None,
     format: Format = "hopfix",
@@ -156,15 +157,17 @@ def _suite(path: str | None, format: str, limit: int | None, strict: bool) -> tu
     from eval.datasets.hub import fetched
     from eval.demo_world.suite import demo_suite
     from eval.questions import digest
+    from eval.real_questions import means_real, real_suite
     from eval.suite import SETS, open_suite
 
     dataset = dataset_named(format)
-    if path is None:
-        if format != "hopfix":
-            raise InvalidInput("there is no file", hint="give --questions with the format", param="questions")
-        given = {name: asked for name, asked in demo_suite().items() if name in SETS}
+    if path is None and format != "hopfix":
+        raise InvalidInput("there is no file", hint="give --questions with the format", param="questions")
+    if path is None or (format == "hopfix" and means_real(path)):
+        own, title = (demo_suite(), "Demo world, test bridges") if path is None else (real_suite(), "Real questions")
+        given = {name: asked for name, asked in own.items() if name in SETS}
         whole = sha256("".join(digest(asked) for asked in given.values()).encode()).hexdigest()
-        return {name: asked[:limit] for name, asked in given.items()}, dataset, whole, "Demo world, test bridges"
+        return {name: asked[:limit] for name, asked in given.items()}, dataset, whole, title
     here = fetched(path, dataset)
     suite = open_suite(here, dataset, limit=limit, strict=strict)
     whole = sha256("".join(f"{name} {reading.digest()}" for name, reading in suite.items()).encode()).hexdigest()
