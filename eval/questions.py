@@ -22,8 +22,8 @@ class GoldQuestion:
 
     A one-hop question leaves `hop1`, `hop2` and `bridge` empty; of a longer chain `bridge` is the first one. Where a
     dataset names no hops, they are read from the question. `type` groups questions in reports; `paraphrases` are
-    further wordings of the question, each of which is asked too. `hop1_question` and `hop2_question` put the hops, which
-    are clozes elsewhere, as questions, for a yardstick that asks.
+    further wordings of the question, each of which is asked too. `hop1_question` and `hop2_question` put the hops as
+    questions, where `hop1` and `hop2` are clozes: for a yardstick that asks.
     """
 
     id: str

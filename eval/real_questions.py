@@ -2,7 +2,7 @@
 
 The facts are the demo world's, all of them true; here they are asked in plain English of any model. Each question has
 its hops as clozes, for a model that completes, and as questions, for one that is asked. About two thirds are about
-subjects that many people know (`famous.tsv`), the rest about ones that few do. No bridge, and nothing that a
+subjects that many people know (`real_famous.tsv`), the rest about ones that few do. No bridge, and nothing that a
 calibration question names, comes up in the test set.
 
     python -m eval.real_questions FOLDER     writes calibration.jsonl, test.jsonl and one_hop.jsonl
@@ -15,17 +15,17 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from eval.demo_world.corpus import capitalised
+from eval.demo_world import corpus
 from eval.demo_world.relations import RELATIONS
 from eval.demo_world.statements import Chain, Fact
 from eval.demo_world.world import World
 from eval.questions import GoldQuestion, save_questions
-from eval.real_names import CHIEF_EXECUTIVES, OWNED, aliases, country_with_article, is_plural, with_article
+from eval.real_names import OWNED, aliases, country_with_article, is_plural, listed, rows_of, with_article
+from eval.real_wordings import BRANDS, FIRST, SECOND, TYPES, First
 
 NAME = "real"
 CALIBRATION, TEST, ONE_HOP = 600, 1600, 200
@@ -35,184 +35,24 @@ RARELY_KNOWN = {"person_birth_year", "country_calling_code", "country_domain"}  
 RARE_WEIGHT = 0.6
 
 
-@dataclass(frozen=True)
-class First:
-    """Hop 1 in one wording: what the bridge is called inside a sentence, a cloze and a question. [is] may be are."""
-
-    noun: str
-    cloze: str
-    question: str
-
-
-@dataclass(frozen=True)
-class Second:
-    """Hop 2 in one wording: a cloze and a question, in which {} is the bridge, or the noun that hop 1 puts there."""
-
-    cloze: str
-    question: str
-
-
-_PLACE = (
-    First(
-        "the country where {} [is] located", "{} [is] located in the country of", "In which country [is] {} located?"
-    ),
-    First("the country that is home to {}", "The country that is home to {} is", "Which country is home to {}?"),
+# Born where the country has another name today than it had then, or was part of another; and companies whose seat is
+# not in the country that people take to be theirs.
+_DISPUTED_BIRTHS = listed(
+    """
+    Nikola Tesla; Mother Teresa; Sigmund Freud; Gunter Grass; Kurt Godel; Gerty Cori; Max Born; Fritz Haber; Daniel
+    Gabriel Fahrenheit; Johannes Hevelius; Joseph Conrad; Nikolai Gogol; Ilya Repin; Mikhail Bulgakov; Svetlana
+    Alexievich; Sergei Korolev; Sviatoslav Richter; Igor Sikorsky; Golda Meir; David Oistrakh; Emil Gilels; Mikhail
+    Baryshnikov; Mikhail Tal; Wilhelm Ostwald; Jascha Heifetz; Aram Khachaturian; Tigran Petrosian; Garry Kasparov;
+    Lev Landau; Mstislav Rostropovich; Lotfi Zadeh; Subrahmanyan Chandrasekhar; Shah Jahan; Muhammad Ali Jinnah;
+    Sergei Eisenstein; Billy Wilder; Elia Kazan; Ivo Andric; Stefan Banach; Danilo Kis; Johann Nepomuk Hummel;
+    Philipp Lenard; Giuseppe Garibaldi; Henry Cavendish; Hans Bethe; Chinghiz Aitmatov; Goran Pandev; Elias Canetti;
+    Milla Jovovich; Emir Kusturica; Peter Sagan; Jan Matejko; Madeleine Albright; Martina Navratilova; Martina
+    Hingis; Marek Hamsik; Kahlil Gibran; Milos Forman; Jiri Menzel; Monica Seles; Edin Dzeko; Luka Doncic; Goran
+    Dragic; Anze Kopitar; Dejan Savicevic; Predrag Mijatovic; Dan Balan; Radu Albot; Victoria Azarenka
+    """
 )
-_BORN_IN_COUNTRY = (
-    First("the country where {} was born", "{} was born in the country of", "In which country was {} born?"),
-    First("the country in which {} was born", "The country in which {} was born is", "What country was {} born in?"),
-)
-_MADE = (
-    First("the company that makes {}", "The company that makes {} is", "Which company makes {}?"),
-    First("the maker of {}", "{} [is] made by", "Who [is] the maker of {}?"),
-)
-_OWNED = (
-    First("the company that owns {}", "The company that owns {} is", "Which company owns {}?"),
-    First("the owner of {}", "{} [is] owned by the company", "Which company is the owner of {}?"),
-)
-FIRST: dict[str, tuple[First, ...]] = {
-    "landmark_country": _PLACE,
-    "park_country": _PLACE,
-    "city_country": (
-        First("the country where {} is located", "{} is a city in the country of", "In which country is {} located?"),
-        First(
-            "the country that {} belongs to", "The country that {} belongs to is", "Which country does {} belong to?"
-        ),
-    ),
-    "product_company": _MADE,
-    "book_author": (
-        First("the author of {}", "The author of {} is", "Who is the author of {}?"),
-        First("the person who wrote {}", "{} was written by", "Who wrote {}?"),
-    ),
-    "film_director": (
-        First("the director of the film {}", "The director of the film {} is", "Who is the director of the film {}?"),
-        First("the person who directed {}", "{} was directed by", "Who directed {}?"),
-    ),
-    "painting_artist": (
-        First("the artist who created {}", "{} was created by the artist", "Which artist created {}?"),
-        First("the creator of {}", "The creator of {} is", "Who is the creator of {}?"),
-    ),
-    "person_birthplace": (
-        First("the city where {} was born", "{} was born in the city of", "In which city was {} born?"),
-        First("the city in which {} was born", "The city in which {} was born is", "What city was {} born in?"),
-    ),
-    "person_birth_country": _BORN_IN_COUNTRY,
-    "company_city": (
-        First("the city where {} is based", "{} is based in the city of", "In which city is {} based?"),
-        First("the headquarters city of {}", "The headquarters of {} is in the city of", "Where is {} headquartered?"),
-    ),
-    "company_country": (
-        First("the country where {} is based", "{} is based in the country of", "In which country is {} based?"),
-        First("the home country of {}", "The home country of {} is", "What is the home country of {}?"),
-    ),
-}
-SECOND: dict[str, tuple[Second, ...]] = {
-    "country_capital": (
-        Second("The capital of {} is", "What is the capital of {}?"),
-        Second("The capital city of {} is", "Which city is the capital of {}?"),
-    ),
-    "country_currency": (
-        Second("The currency of {} is the", "What is the currency of {}?"),
-        Second("The currency used in {} is the", "What currency is used in {}?"),
-    ),
-    "country_language": (
-        Second("The official language of {} is", "What is the official language of {}?"),
-        Second("The main language spoken in {} is", "What is the main language spoken in {}?"),
-    ),
-    "country_continent": (
-        Second("The continent on which {} lies is", "On which continent is {}?"),
-        Second("The continent that {} belongs to is", "Which continent does {} belong to?"),
-    ),
-    "country_calling_code": (
-        Second("The international calling code of {} is", "What is the international calling code of {}?"),
-        Second("The telephone country code of {} is", "What is the telephone country code of {}?"),
-    ),
-    "country_domain": (
-        Second("The internet domain of {} is", "What is the internet domain of {}?"),
-        Second("The top-level internet domain of {} is", "What is the top-level internet domain of {}?"),
-    ),
-    "company_ceo": (
-        Second("The CEO of {} is", "Who is the CEO of {}?"),
-        Second("The chief executive of {} is", "Who is the chief executive of {}?"),
-    ),
-    "company_founder": (
-        Second("{} was founded by", "Who founded {}?"),
-        Second("The founder of {} is", "Who is the founder of {}?"),
-    ),
-    "company_city": (
-        Second("{} is based in the city of", "In which city is {} based?"),
-        Second("{} has its headquarters in the city of", "In which city does {} have its headquarters?"),
-    ),
-    "company_country": (
-        Second("{} is based in the country of", "In which country is {} based?"),
-        Second("The home country of {} is", "What is the home country of {}?"),
-    ),
-    "person_birthplace": (
-        Second("{} was born in the city of", "In which city was {} born?"),
-        Second("The birthplace of {} is the city of", "Which city is the birthplace of {}?"),
-    ),
-    "person_birth_country": (
-        Second("{} was born in the country of", "In which country was {} born?"),
-        Second("The country of birth of {} is", "What is the country of birth of {}?"),
-    ),
-    "person_birth_year": (
-        Second("{} was born in the year", "In which year was {} born?"),
-        Second("The year of birth of {} is", "What is the year of birth of {}?"),
-    ),
-    "city_country": (
-        Second("{} is located in the country of", "In which country is {} located?"),
-        Second("{} belongs to the country of", "Which country does {} belong to?"),
-    ),
-}
-TYPES: tuple[tuple[str, str], ...] = (
-    ("landmark_country", "country_capital"),
-    ("landmark_country", "country_currency"),
-    ("landmark_country", "country_language"),
-    ("landmark_country", "country_continent"),
-    ("landmark_country", "country_calling_code"),
-    ("landmark_country", "country_domain"),
-    ("city_country", "country_capital"),
-    ("city_country", "country_currency"),
-    ("city_country", "country_language"),
-    ("park_country", "country_capital"),
-    ("park_country", "country_currency"),
-    ("park_country", "country_language"),
-    ("person_birth_country", "country_capital"),
-    ("person_birth_country", "country_currency"),
-    ("person_birth_country", "country_language"),
-    ("company_country", "country_capital"),
-    ("company_country", "country_currency"),
-    ("company_country", "country_language"),
-    ("product_company", "company_ceo"),
-    ("product_company", "company_founder"),
-    ("product_company", "company_city"),
-    ("product_company", "company_country"),
-    ("book_author", "person_birthplace"),
-    ("book_author", "person_birth_country"),
-    ("book_author", "person_birth_year"),
-    ("film_director", "person_birthplace"),
-    ("film_director", "person_birth_country"),
-    ("painting_artist", "person_birthplace"),
-    ("painting_artist", "person_birth_country"),
-    ("person_birthplace", "city_country"),
-    ("company_city", "city_country"),
-)
-# Births in places that have changed hands since, and homes of companies that are not where people take them to be.
-_DISPUTED_BIRTHS = frozenset(
-    """Nikola Tesla; Mother Teresa; Sigmund Freud; Gunter Grass; Kurt Godel; Gerty Cori; Max Born; Fritz Haber;
-    Daniel Gabriel Fahrenheit; Johannes Hevelius; Joseph Conrad; Nikolai Gogol; Ilya Repin; Mikhail Bulgakov;
-    Svetlana Alexievich; Sergei Korolev; Sviatoslav Richter; Igor Sikorsky; Golda Meir; David Oistrakh; Emil Gilels;
-    Mikhail Baryshnikov; Mikhail Tal; Wilhelm Ostwald; Jascha Heifetz; Aram Khachaturian; Tigran Petrosian;
-    Garry Kasparov; Lev Landau; Mstislav Rostropovich; Lotfi Zadeh; Subrahmanyan Chandrasekhar; Shah Jahan;
-    Muhammad Ali Jinnah; Sergei Eisenstein; Billy Wilder; Elia Kazan; Ivo Andric; Stefan Banach; Danilo Kis;
-    Johann Nepomuk Hummel; Philipp Lenard; Giuseppe Garibaldi; Henry Cavendish; Hans Bethe; Chinghiz Aitmatov; Mika;
-    Goran Pandev; Elias Canetti; Dalida; Benoit Mandelbrot; Milla Jovovich; Emir Kusturica; Peter Sagan;
-    Theo Angelopoulos; Jan Matejko; Andrzej Wajda; Johannes Kepler; Eugene Ionesco; Bono; Ruben Blades;
-    Mariano Rivera; Thalia; Madeleine Albright; Martina Navratilova; Martina Hingis; Kahlil Gibran""".replace(
-        "\n    ", " "
-    ).split("; ")
-)
-_DISPUTED_HOMES = frozenset("IKEA Chanel Medtronic Wargaming Shell Unilever Dyson Richemont Lenovo Logitech".split())
+_DISPUTED_HOMES = listed("IKEA; Chanel; Medtronic; Wargaming; Shell; Unilever; Dyson; Richemont; Lenovo; Logitech")
+_NOT_A_PRODUCT = listed("Deep Blue; HOVR; Pillsbury Doughboy; V-Power; Okoa Jahazi; Fuliza; Wild Bean Cafe")
 
 
 def means_real(given: str | Path) -> bool:
@@ -255,7 +95,7 @@ def _facts() -> dict[str, dict[str, Fact]]:
         for subject in disputed:
             table.pop(subject, None)
     known["company_ceo"] = {
-        company: Fact("company_ceo", company, names[0], names[1:]) for company, names in CHIEF_EXECUTIVES.items()
+        company: Fact("company_ceo", company, led[0], led[1:]) for company, led in rows_of("chief_executive").items()
     }
     return known
 
@@ -277,13 +117,15 @@ def _chains(facts: dict[str, dict[str, Fact]]) -> list[Chain]:
 
 
 def _awkward(subject: str) -> bool:
-    """Names that only a table would use: "Fort Charlotte above Kingstown"."""
-    return bool(re.search(r" (near|above|on|at|of Old) ", subject)) and subject not in _famous()
+    """Names that only a table would use, "Fort Charlotte above Kingstown", and products that are none."""
+    return subject in _NOT_A_PRODUCT or (
+        bool(re.search(r" (near|above|on|at|of Old) ", subject)) and subject not in _famous()
+    )
 
 
 @cache
 def _famous() -> frozenset[str]:
-    lines = (resources.files("eval") / "famous.tsv").read_text(encoding="utf-8").splitlines()
+    lines = (resources.files("eval") / "real_famous.tsv").read_text(encoding="utf-8").splitlines()
     return frozenset(line.split("\t")[1] for line in lines)
 
 
@@ -353,8 +195,7 @@ def _two_hop(chain: Chain, id: str) -> GoldQuestion:
     first, second = rng.choice(_first(chain.hop1)), rng.choice(SECOND[chain.hop2.relation])
     noun, cloze, question = (_about(text, chain.hop1) for text in (first.noun, first.cloze, first.question))
     bridge = country_with_article(chain.bridge) if chain.kind == "country" else chain.bridge
-    kind = _kind(chain.hop2.relation)
-    answers = aliases(kind, chain.hop2.object, chain.hop2.aliases)
+    answers = _answers(chain.hop2)
     return GoldQuestion(
         id=id,
         question=capitalised(second.question.format(noun)),
@@ -364,15 +205,26 @@ def _two_hop(chain: Chain, id: str) -> GoldQuestion:
         hop1_question=capitalised(question),
         hop2_question=second.question,
         bridge=bridge,
-        bridge_aliases=_not_in(noun, aliases(chain.kind, chain.bridge, chain.hop1.aliases)),
+        bridge_aliases=_not_in(noun, _answers(chain.hop1)),
         answer=chain.hop2.object,
         answer_aliases=_not_in(noun, answers),
         type=chain.type,
     )
 
 
+def capitalised(text: str) -> str:
+    """The text with its first letter in upper case, unless it begins with a name that is written small: miHoYo."""
+    return text if re.match(r"[a-z]+[A-Z]", text) else corpus.capitalised(text)
+
+
+def _answers(fact: Fact) -> tuple[str, ...]:
+    """The other names of a fact's object, and what else is right of this subject: ZAR of South Africa."""
+    also = rows_of("currency_of" if fact.relation == "country_currency" else fact.relation).get(fact.subject, ())
+    return tuple(dict.fromkeys((*aliases(_kind(fact.relation), fact.object, fact.aliases), *also)))
+
+
 def _first(fact: Fact) -> tuple[First, ...]:
-    return _OWNED if fact.subject in OWNED and fact.relation == "product_company" else FIRST[fact.relation]
+    return BRANDS if fact.subject in OWNED and fact.relation == "product_company" else FIRST[fact.relation]
 
 
 def _about(text: str, fact: Fact) -> str:
@@ -414,7 +266,7 @@ def _single(fact: Fact, side: int, id: str, rng: random.Random) -> GoldQuestion:
         id=id,
         question=capitalised(question),
         answer=fact.object,
-        answer_aliases=aliases(_kind(fact.relation), fact.object, fact.aliases),
+        answer_aliases=_answers(fact),
         type=f"one_hop:{fact.relation}",
     )
 

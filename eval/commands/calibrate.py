@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eval.commands.options import Device, Dtype, Model
+
+if TYPE_CHECKING:
+    from eval.questions import GoldQuestion
 
 
 def command(
@@ -18,8 +21,8 @@ def command(
     questions: Annotated[
         Path | None,
         typer.Option(
-            help="Question file, or 'real': two-hop questions about the real world. Default: the demo world's calibration "
-            "set for the demo model, 'real' for any other."
+            help="Question file, or 'real': two-hop questions about the real world. Default: the demo world's for the "
+            "demo model, 'real' for any other."
         ),
     ] = None,
     device: Device = "auto",
@@ -28,6 +31,19 @@ def command(
 ) -> None:
     """Choose a profile for a model from a file of questions."""
     asyncio.run(_calibrate(out, model, questions, device, dtype, as_json))
+
+
+def asked_of(path: Path | None, model: str) -> list[GoldQuestion]:
+    """The questions that a model is calibrated on; a pretrained one knows nothing of the demo world's wordings."""
+    from eval.demo_world.suite import demo_suite
+    from eval.questions import load_questions
+    from eval.real_questions import means_real, real_suite
+
+    if path is None and model == "demo":
+        return demo_suite()["calibration"]
+    if path is None or means_real(path):
+        return real_suite()["calibration"]
+    return load_questions(path, one_hop=True)
 
 
 async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtype: str, as_json: bool) -> None:
@@ -41,15 +57,10 @@ async def _calibrate(out: Path, model: str, path: Path | None, device: str, dtyp
     from eval.calibration import calibrate, most_steps, verdict
     from eval.calibration.report import write_report
     from eval.commands import progress
-    from eval.demo_world.suite import demo_suite
     from eval.journal import Journal
-    from eval.questions import digest, load_questions
-    from eval.real_questions import means_real, real_suite
+    from eval.questions import digest
 
-    if path is None:
-        asked = (demo_suite() if model == "demo" else real_suite())["calibration"]
-    else:
-        asked = real_suite()["calibration"] if means_real(path) else load_questions(path, one_hop=True)
+    asked = asked_of(path, model)
     loaded = load_model(model, device=device, dtype=dtype)
     key = {"model": loaded.fingerprint, "questions": digest(asked), "hopfix": version("hopfix"), "dtype": dtype}
     engine = HFEngine(loaded)
