@@ -141,7 +141,7 @@ _PLURAL = re.compile(
     r"|^(Cliffs|Pyramids|Walls|Moai|Rock-Hewn Churches|Tombs|Ruins|Lakes|Domes|Buddhas|Royal Palaces) "
 )
 _COMPANY_FORMS = ("Inc.", "Corporation", "Corp.", "Company", "Co.", "Group", "Ltd.", "Motor Company")
-_NO_PLURAL = ("s", "yen", "won", "baht", "rand", "yuan", "reais", "lei", "leva")
+_NO_PLURAL = ("s", "yen", "won", "baht", "rand", "yuan", "renminbi")
 
 
 def with_article(relation: str, subject: str, bridge: str) -> str:
@@ -195,7 +195,7 @@ def aliases(kind: str, name: str, known: tuple[str, ...] = ()) -> tuple[str, ...
     if kind == "company":
         found += [f"{name} {form}" for form in _COMPANY_FORMS]
     if kind == "currency":
-        found += [f"{money}s" for money in (name, *found) if not money.endswith(_NO_PLURAL) and not money.isupper()]
+        found += [f"{money}s" for money in (name, *known) if not money.endswith(_NO_PLURAL)]
     if kind == "calling_code":
         found.append(name.removeprefix("+"))
     if kind == "domain":
