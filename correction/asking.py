@@ -17,10 +17,11 @@ from torch import Tensor
 from correction.answers import Bridge, Usage
 from correction.engines.base import Engine, Relaying
 from correction.errors import InvalidInput
+from correction.forms import Kind, phrase
 from correction.mappings import TOKEN, Mapping
 from correction.models import LoadedModel
 from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Relay, Sampling
-from correction.prompts import Prompts, without_full_stop
+from correction.prompts import Blank, Prompts, Text, without_full_stop
 
 TOP = 5  # alternatives of a bridge at each of its tokens
 
@@ -82,8 +83,12 @@ class Asking:
         """Milliseconds by stage, and in total so far. Passes of one stage that run side by side count once."""
         return {**self._timings, "total": 1000 * (time.perf_counter() - self._started)}
 
+    def prompt(self, text: Text, kind: Kind) -> Prompt:
+        """A text in the form that the profile has for this kind of pass."""
+        return Prompt(self.prompts.encode(text, kind))
+
     async def run(self, request: Pass, stage: str) -> PassResult:
-        """Runs a pass; its text comes back without the full stop that ends a sentence."""
+        """Runs a pass; its text ends where the profile's forms say, without the full stop that ends a sentence."""
         started = time.perf_counter()
         result = await self.engine.run(request)
         return self._noted(request, result, stage, started)
@@ -92,23 +97,40 @@ class Asking:
         self._timings[stage] = max(self._timings.get(stage, 0.0), 1000 * (time.perf_counter() - started))
         self.usage.add(result, request.exit or self.loaded.parts.depth)
         self.engine_name = result.engine
+        if self.prompts.forms.ends == "phrase":
+            result = self._phrase(result)
         return replace(result, text=without_full_stop(result.text))
 
-    async def generate(self, prompt: Prompt | str, stage: str, exit: int | None = None) -> PassResult:
+    def _phrase(self, result: PassResult) -> PassResult:
+        """The result cut where its first phrase ends: then the token that comes after is what stopped it."""
+        text = phrase(self.loaded.text(result.tokens))
+        kept = 0
+        while kept < len(result.tokens) and text not in self.loaded.text(result.tokens[:kept]):
+            kept += 1
+        if kept == len(result.tokens):
+            return replace(result, text=text)
+        return replace(
+            result,
+            text=text,
+            tokens=result.tokens[:kept],
+            logprobs=result.logprobs[:kept],
+            stop_logprob=result.logprobs[kept],
+            steps=result.steps[: kept + 1],
+            finish_reason="stop",
+        )
+
+    async def generate(self, given: Prompt, stage: str, exit: int | None = None) -> PassResult:
         """Generates an answer; the blocks beyond layer `exit` are left out."""
-        given = self._prompt(prompt)
         sampling = Sampling(self.max_tokens, 0)
         return await self.run(Pass(given.tokens, (), given.patches, sampling, self.early(exit)), stage)
 
-    async def read(
-        self, prompt: Prompt | str, stage: str, layer: int | None = None, exit: int | None = None
-    ) -> Reading:
+    async def read(self, prompt: Prompt, stage: str, layer: int | None = None, exit: int | None = None) -> Reading:
         """Reads a bridge; with `layer` also the states there that predict its tokens, and an early layer's view."""
         request = self._reading(prompt, layer, exit)
         return self._read(request, await self.run(request, stage))
 
     async def relay(
-        self, prompt: Prompt | str, stage: str, layer: int, exit: int | None, then: Relay, then_stage: str
+        self, prompt: Prompt, stage: str, layer: int, exit: int | None, then: Relay, then_stage: str
     ) -> tuple[Reading, PassResult | None]:
         """Reads a bridge and, where it can be taken up at once, also generates what comes of it.
 
@@ -123,8 +145,7 @@ class Asking:
             return reading, None
         return reading, self._noted(then.second(first), second, then_stage, started)
 
-    def _reading(self, prompt: Prompt | str, layer: int | None, exit: int | None) -> Pass:
-        given = self._prompt(prompt)
+    def _reading(self, given: Prompt, layer: int | None, exit: int | None) -> Pass:
         captures = () if layer is None else (Capture(layer, follow=True),)
         lens = None if layer is None else max(1, layer // 4)
         return Pass(given.tokens, captures, given.patches, Sampling(self.max_tokens, TOP), self.early(exit), lens)
@@ -143,20 +164,39 @@ class Asking:
         )
 
     def blanks(self, hop: str, most: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
-        """The hop with 1, 2, ... placeholders, and where they are: as many as the tokenizer keeps apart."""
+        """The hop with 1, 2, ... placeholders, and where they are: as many as the tokenizer keeps apart.
+
+        None where its form names the bridge twice: a relay fills each placeholder once.
+        """
         found = []
         with suppress(InvalidInput):
-            found += [self.prompts.encode_blank(hop, width) for width in range(1, most + 1)]
+            for width in range(1, most + 1):
+                blank = self.prompts.encode_blank(hop, width, "hop2")
+                if len(blank.mentions) > 1:
+                    break
+                found.append((blank.tokens, blank.sites))
         return tuple(found)
 
-    def blank(self, hop: str, states: Sequence[Tensor] | Tensor, layer: int, mapping: Mapping) -> Prompt:
-        """The hop with a placeholder for each state, and the states written over them through the mapping."""
-        tokens, sites = self.prompts.encode_blank(hop, len(states))
-        return Prompt(tokens, tuple(Patch(layer, at, state, mapping) for at, state in zip(sites, states, strict=True)))
+    def patched(self, blank: Blank, states: Sequence[Tensor] | Tensor, layer: int, mapping: Mapping) -> Prompt:
+        """A blank with the states written over its placeholders through the mapping, the same at every mention."""
+        patches = (
+            Patch(layer, at, state, mapping)
+            for mention in blank.mentions
+            for at, state in zip(mention, states, strict=True)
+        )
+        return Prompt(blank.tokens, tuple(patches))
 
-    def spelled(self, hop: str, bridge: Sequence[int]) -> Prompt:
-        """The hop with the embeddings of these tokens written over its placeholders: a one-hot vocabulary patch."""
-        return self.blank(hop, torch.tensor(bridge).unsqueeze(-1), 0, TOKEN)
+    def spelled(self, hop: str, name: str) -> Prompt:
+        """The hop with the embeddings of a name's tokens written over placeholders: a one-hot vocabulary patch.
+
+        The tokens are those that the name has in this place as text.
+        """
+        blank = self.prompts.encode_named(hop, name, "hop2")
+        tokens = list(blank.tokens)
+        patches = tuple(Patch(0, at, torch.tensor([tokens[at]]), TOKEN) for at in blank.sites)
+        for at in blank.sites:
+            tokens[at] = self.loaded.pad_token
+        return Prompt(tuple(tokens), patches)
 
     def text(self, tokens: Sequence[int]) -> str:
         """Generated tokens as an answer shows them."""
@@ -169,6 +209,3 @@ class Asking:
 
     def early(self, exit: int | None) -> int | None:
         return None if exit == self.loaded.parts.depth else exit
-
-    def _prompt(self, prompt: Prompt | str) -> Prompt:
-        return Prompt(self.prompts.encode(prompt)) if isinstance(prompt, str) else prompt

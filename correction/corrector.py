@@ -13,8 +13,9 @@ from dataclasses import replace
 from correction.answers import Answer, Fallback
 from correction.asking import Asking
 from correction.decomposition import ask_model, split_question
-from correction.engines.base import Engine
+from correction.engines.base import Engine, Sharing
 from correction.errors import HopfixError, InvalidInput, UnsupportedModel
+from correction.forms import KINDS
 from correction.mappings import Mapping, check_fitted_for
 from correction.models import LoadedModel
 from correction.passes import Pass, Sampling
@@ -50,8 +51,10 @@ class Corrector:
         self.engine = engine
         self.profile = profile
         self.used = profile or Profile.uncalibrated(loaded, max_tokens)
-        self.prompts = Prompts.of(loaded.tokenizer, self.used.placeholder)
+        self.prompts = Prompts(loaded.tokenizer, self.used.forms, self.used.placeholder)
         self.max_tokens = max_tokens
+        if isinstance(engine, Sharing):
+            engine.share([self.prompts.shared(kind) for kind in KINDS])
 
     def using(self, profile: Profile) -> Corrector:
         """The same model and engine with another profile."""

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 
 from correction.architecture import Blocks
 from correction.errors import EngineUnavailable, PatchNotApplied
 from correction.hooks import Visit, exclusive, leaving_out, visiting
 from correction.passes import Pass, Sampling
+from correction.prefixes import Prefixes
 from correction.sampling import choose, generator_of
 from correction.scoring import Scored, score
 from correction.sites import Sites
@@ -47,7 +48,7 @@ class Batch:
     """Passes that run together, a step at a time: the first step reads the prompts.
 
     Between two steps the model is as it was, so that several batches can take turns on it. All passes exit at the same
-    layer. `stops` gives the tokens that end a row, and are not part of it, by its sampling. running: the numbers of the
+    layer. `prefixes` are beginnings that were run before. `stops` gives the tokens that end a row, and are not part of it, by its sampling. running: the numbers of the
     passes that go on, which is nobody's when it is over.
     """
 
@@ -59,17 +60,37 @@ class Batch:
         *,
         stops: Callable[[Sampling], frozenset[int]],
         pad: int,
+        prefixes: Prefixes | None = None,
     ) -> None:
         self.model, self.parts, self.passes = model, parts, passes
         (self.exit,) = {request.exit or parts.depth for request in passes}
         self.rows = [Row(states=[[] for _ in request.captures]) for request in passes]
         self._stops = [stops(request.sampling) for request in passes]
         self._generators = [generator_of(request.sampling) for request in passes]
-        self._tokens, self._mask, shifts = padded(model, [request.prompt for request in passes], pad)
+        self._tokens, self._mask, shifts, self._cache = self._laid_out(pad, prefixes)
         self._sites = Sites(parts, passes, shifts, self.rows)
-        self._steps = steps_of(model, self._tokens, self._mask)
+        self._steps = steps_of(model, self._tokens, self._mask, self._cache)
         self._places = list(range(len(passes)))  # the pass at each place of the tensors: some may have ended
         self._fed: Tensor | None = None  # what each place has generated last
+
+    @torch.inference_mode()
+    def _laid_out(
+        self, pad: int, prefixes: Prefixes | None
+    ) -> tuple[Tensor, Tensor, list[int], DynamicCache | None]:
+        """What is left to run of each prompt, its mask, how far each row's tokens are moved, and what was run before."""
+        if prefixes is None:
+            return *padded(self.model, [request.prompt for request in self.passes], pad), None
+        with exclusive(self.model):
+            begun = [prefixes.begun(request) for request in self.passes]
+            kept = prefixes.cache(begun)
+        lengths = [0 if one is None else one.length for one in begun]
+        rest = [request.prompt[length:] for request, length in zip(self.passes, lengths, strict=True)]
+        tokens, mask, shifts = padded(self.model, rest, pad)
+        shifts = [shift - length for shift, length in zip(shifts, lengths, strict=True)]
+        if kept is None:
+            return tokens, mask, shifts, None
+        cache, before = kept
+        return tokens, torch.cat([before.to(mask.device), mask], dim=-1), shifts, cache
 
     @property
     def running(self) -> Iterable[int]:
@@ -106,7 +127,7 @@ class Batch:
         """The prompts alone, as far as anything is read from them or written."""
         visits = self._sites.visits(first_step=True)
         with visiting(self.parts, visits, until=max(visits, default=None)):
-            read_prompts(self.model, self._tokens, self._mask)
+            read_prompts(self.model, self._tokens, self._mask, self._cache)
         self._check_patched()
         ended = [*self.running]
         self._sites.running = {}

@@ -14,11 +14,12 @@ from typing import Any
 
 from correction.confidence import Confidence, Weights
 from correction.errors import InvalidInput, InvalidProfile
+from correction.forms import Forms
 from correction.mappings import MAPPINGS, Mapping, check_fitted_for, load_mapping, mapping_named, save_mapping
 from correction.models import LoadedModel
 from correction.prompts import PLACEHOLDER
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE, MAPPING_FILE = "profile.json", "mapping.safetensors"
 FITTED = "fitted"  # the mapping of a choice that is the profile's own, in MAPPING_FILE
 DEPLOYABLE = ("deployed", "two_step")
@@ -69,7 +70,7 @@ class Profile:
     answer_layer: the layer that the last hop is left at, None for the last.
 
     patched, mid_layer, back_patched: the best choices of those strategies; `back_patching` says that questions without
-    hops are answered by the last of them. placeholder: the token that stands for the bridge in hop 2. evidence: what
+    hops are answered by the last of them. forms: how texts are put to the model. placeholder: the token that stands for the bridge in hop 2. evidence: what
     calibration found, as plain data. replay: questions that must be answered as they were. fitted: the profile's own
     mapping, asked for as `fitted`.
     """
@@ -85,6 +86,7 @@ class Profile:
     back_patching: bool = False
     thresholds: Thresholds = Thresholds()
     confidence: Confidence = field(default_factory=lambda: Confidence({}))
+    forms: Forms = Forms()
     placeholder: str = PLACEHOLDER
     evidence: dict[str, Any] = field(default_factory=dict)
     replay: tuple[Replay, ...] = ()
@@ -148,6 +150,7 @@ class Profile:
             fields["thresholds"] = Thresholds(**fields["thresholds"])
             routes = fields["confidence"]["routes"]
             fields["confidence"] = Confidence({route: Weights(**weights) for route, weights in routes.items()})
+            fields["forms"] = Forms.from_fields(fields["forms"])
             fields["replay"] = tuple(Replay(**entry) for entry in fields["replay"])
             profile = cls(**fields)
         except FileNotFoundError:

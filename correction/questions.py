@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from correction.errors import InvalidInput
+from correction.forms import Wording
 
 BLANK = "{}"
 
@@ -79,6 +80,11 @@ class Question:
             raise InvalidInput("hop1 is missing", hint="give the hops in their order", param="hop1")
         hops = Hops(hop1, hop2, hop3, hop4) if hop1 is not None and hop2 is not None else None
         return cls(question or "", hops, direct, id)
+
+    @property
+    def wording(self) -> Wording:
+        """What is put to the model for a plain answer, as a question and as a statement."""
+        return Wording.of(self.text, self.direct) if self.text.strip() else Wording.of(self.direct_text)
 
     @property
     def direct_text(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import DynamicCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 
@@ -26,19 +26,21 @@ class Steps(Protocol):
         ...
 
 
-def steps_of(model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> Steps:
-    """For left-padded prompts (rows, columns) and their mask, 1 where there is a token."""
+def steps_of(model: PreTrainedModel, tokens: Tensor, mask: Tensor, cache: DynamicCache | None = None) -> Steps:
+    """For left-padded prompts (rows, columns) and their mask, 1 where there is a token; with a cache of what stands
+    before them the mask has its columns too."""
     if model.config.is_encoder_decoder:
         return _EncoderDecoder(model, tokens, mask)
-    return _Decoder(model, tokens, mask)
+    return _Decoder(model, tokens, mask, cache)
 
 
-def read_prompts(model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> None:
+def read_prompts(model: PreTrainedModel, tokens: Tensor, mask: Tensor, cache: DynamicCache | None = None) -> None:
     """Reads the prompts for what hooks take from them: no cache is kept, no head is run."""
     if model.config.is_encoder_decoder:
         model.get_encoder()(input_ids=tokens, attention_mask=mask)
     else:
-        model.base_model(input_ids=tokens, use_cache=False, **_placed(model, tokens, mask))
+        kept = {} if cache is None else {"past_key_values": cache}
+        model.base_model(input_ids=tokens, use_cache=cache is not None, **kept, **_placed(model, tokens, mask))
 
 
 def _placed(model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -53,10 +55,12 @@ def _recurrent(model: PreTrainedModel) -> bool:
 
 
 class _Decoder:
-    def __init__(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, cache: DynamicCache | None
+    ) -> None:
         self.model, self.tokens, self.mask = model, tokens, mask
         self.cached = "cache_params" if _recurrent(model) else "past_key_values"
-        self.cache: Any = None
+        self.cache: Any = cache
 
     def step(self, tokens: Tensor | None) -> Tensor:
         read = self.tokens

@@ -14,7 +14,8 @@ import httpx
 from correction.answers import Answer, Bridge, HopResult
 from correction.decomposition import ask_model, split_question
 from correction.errors import EngineUnavailable, HopfixError, InvalidInput
-from correction.prompts import STEP_BY_STEP, as_prompt, instructed, without_full_stop
+from correction.forms import Wording, phrase
+from correction.prompts import STEP_BY_STEP, as_prompt, without_full_stop
 from correction.questions import BLANK, Hops, Question
 
 STRATEGIES = ("direct", "two_step", "step_by_step")
@@ -81,7 +82,10 @@ class RemoteModel:
         return question.hops or split_question(question.text) or await ask_model(question.text, self._complete)
 
     async def _ask(self, text: str) -> str:
-        return without_full_stop(await self._complete(instructed(text) if self.chat else as_prompt(text), MAX_TOKENS))
+        if not self.chat:
+            return without_full_stop(await self._complete(as_prompt(text), MAX_TOKENS))
+        asked = Wording.of(text).question or text
+        return without_full_stop(phrase(await self._complete(asked, MAX_TOKENS)))
 
     def _step_by_step(self, question: Question) -> str:
         text = (question.text or question.direct_text).strip()

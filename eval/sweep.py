@@ -39,7 +39,7 @@ async def sweep(
     captures = tuple(Capture(layer) for layer in layers)
     read = Sampling(max_tokens=0, top_logprobs=0)
     sources = await asyncio.gather(
-        *(engine.run(Pass(prompts.encode(q.hop1), captures, sampling=read)) for q in questions)
+        *(engine.run(Pass(prompts.encode(q.hop1, "hop1"), captures, sampling=read)) for q in questions)
     )
     states = torch.stack([torch.stack([state[0] for state in source.states]) for source in sources])
     targets = [prompts.encode_blank(q.hop2) for q in questions]
@@ -49,8 +49,8 @@ async def sweep(
         above = sorted({choice.source_layer for choice in asked})
         below = sorted({choice.target_layer for choice in asked})
         request = GridPass(
-            [ids for ids, _ in targets],
-            [site for _, (site,) in targets],
+            [target.tokens for target in targets],
+            [target.sites[0] for target in targets],
             states[:, [layers.index(layer) for layer in above]],
             below,
             corrector.mapping(asked[0]),
@@ -67,7 +67,7 @@ async def sweep(
 async def back_sweep(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Texts:
     """Back-patching at the last token: the answer text of every pair of layers with l > l*."""
     depth = corrector.loaded.parts.depth
-    prompts = [corrector.prompts.encode(q.ask().direct_text) for q in questions]
+    prompts = [corrector.prompts.encode(q.ask().wording) for q in questions]
     layers = range(1, depth + 1)
     captures = tuple(Capture(layer) for layer in layers)
     given = await asyncio.gather(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -67,6 +67,13 @@ class Relaying(Protocol):
     async def relay(self, first: Pass, then: Relay) -> tuple[PassResult, PassResult | None]:
         """Both results, None for a second pass that there is none of; raises as `run` does."""
         ...
+
+
+@runtime_checkable
+class Sharing(Protocol):
+    """An engine that is to be told which beginnings its prompts share; vLLM finds out by itself."""
+
+    def share(self, beginnings: Sequence[tuple[int, ...]]) -> None: ...
 
 
 async def grid_of_passes(engine: Engine, request: GridPass) -> Grid:

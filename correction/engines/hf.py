@@ -26,6 +26,7 @@ from correction.forward import Batch, Row
 from correction.grid import Grid, GridPass, check_grid, joined, run_tile, tiles
 from correction.memory import out_of_memory
 from correction.models import LoadedModel
+from correction.prefixes import Prefixes
 from correction.passes import Alternative, Heard, Pass, PassResult, Step, check_pass
 
 BATCH_TOKENS = 16384  # the most of a batch, padding included
@@ -48,6 +49,7 @@ class HFEngine:
         self.loaded = loaded
         self.context = loaded.context
         self.batch_sizes: deque[int] = deque(maxlen=1000)  # the latest, for those who look
+        self.prefixes = Prefixes(loaded.model)
         self.batches: Counter[int] = Counter()  # by how many rows they began with, all so far
         self.model_seconds = 0.0  # spent in the model so far
         self._short = Lane(1, max_rows, max_tokens, SHORT_STEPS)
@@ -55,6 +57,10 @@ class HFEngine:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="hopfix-hf")
         self._closed = False
         self._decode = lru_cache(maxsize=1 << 16)(lambda token: loaded.decode([token]))
+
+    def share(self, beginnings: Sequence[tuple[int, ...]]) -> None:
+        """Announces tokens that many prompts begin with: they are run once."""
+        self.prefixes.share(beginnings)
 
     async def start(self) -> None:
         """Nothing to do: the model is loaded, the worker starts with the first pass."""
@@ -146,7 +152,7 @@ class HFEngine:
         if live.batch is None:
             loaded = self.loaded
             requests = [entry.request for entry in live.entries]
-            live.batch = Batch(loaded.model, loaded.parts, requests, stops=loaded.stops, pad=loaded.pad_token)
+            live.batch = Batch(loaded.model, loaded.parts, requests, stops=loaded.stops, pad=loaded.pad_token, prefixes=self.prefixes)
         for _ in range(live.lane.steps):
             for number, entry in enumerate(live.entries):
                 if entry.future.done():

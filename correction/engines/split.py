@@ -11,10 +11,10 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from correction.engines.base import Engine
+from correction.engines.base import Engine, Sharing
 from correction.errors import EngineUnavailable, InvalidInput
 from correction.grid import Grid, GridPass
 from correction.passes import Heard, Pass, PassResult, Sampling, Step
@@ -58,6 +58,11 @@ class SplitEngine:
     @property
     def restarts(self) -> int:
         return self.vllm.restarts
+
+    def share(self, beginnings: Sequence[tuple[int, ...]]) -> None:
+        """Tells the custom forward; vLLM finds by itself what prompts share."""
+        if isinstance(self.hf, Sharing):
+            self.hf.share(beginnings)
 
     async def start(self) -> None:
         """Starts both; raises `EngineUnavailable` if vLLM cannot start, as that is what was asked for.

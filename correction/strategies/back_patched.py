@@ -19,7 +19,7 @@ async def back_patched(asking: Asking, profile: Profile, question: Question, hop
     The paper counts a question as right if any pair of layers is: there they are chosen with the answer in hand.
     """
     choice = profile.back_patched
-    tokens = asking.prompts.encode(question.direct_text)
+    tokens = asking.prompts.encode(question.wording)
     clean = await asking.run(
         Pass(tokens, (Capture(choice.source_layer),), sampling=Sampling(max_tokens=0, top_logprobs=0)), "source"
     )

@@ -15,6 +15,7 @@ from correction.answers import Answer, Bridge, Fallback, HopResult
 from correction.asking import Asking, Prompt, Reading
 from correction.bridges import Candidate, likeliest, merged
 from correction.confidence import Route, Signs
+from correction.forms import Kind
 from correction.passes import PassResult, Relay, Sampling
 from correction.profile import Choice, Profile, Thresholds
 from correction.questions import Hops, Question
@@ -29,7 +30,7 @@ async def deployed(asking: Asking, profile: Profile, question: Question, hops: H
     """
     deploying = _Deploying(asking, profile, hops)
     if profile.strategy == "two_step":
-        first = await asking.read(hops.hop1, "hop1")
+        first = await asking.read(asking.prompt(hops.hop1, "hop1"), "hop1")
         return await deploying.text(question, first, "calibration found two_step no worse")
     bridges: list[Candidate] = []
     for number, hop in enumerate(hops.chain[:-1], start=1):
@@ -67,7 +68,7 @@ class _Deploying:
     async def bridges(self, hop: str, before: list[Candidate], stage: str) -> tuple[Reading, list[Candidate]]:
         """The hop's likeliest reading, and the bridges it may mean: one if it is sure, none if it gives none."""
         prompts = [self.filled(hop, candidate, len(before)) for candidate in before] or [
-            Prompt(self.asking.prompts.encode(hop))
+            self.asking.prompt(hop, "hop1")
         ]
         readings = await asyncio.gather(*(self._read(prompt, stage) for prompt in prompts))
         weights = [candidate.probability for candidate in before] or [1.0]
@@ -116,13 +117,19 @@ class _Deploying:
         return [reading] if reading.finished and reading.tokens else []
 
     def filled(self, hop: str, candidate: Candidate, among: int) -> Prompt:
-        """The hop with a bridge in its place: alone, by its states; among several, spelled out."""
+        """The hop with a bridge in its place: by its states if it stands alone and they fit, else spelled out.
+
+        States that predict a name's tokens without the space before it do not fit where there is one ("ofThe").
+        """
         reading = candidate.reading
-        if among > 1 or reading.states is None:
-            return self.asking.spelled(hop, reading.tokens)
-        return self.asking.blank(
-            hop, reading.states[: len(reading.tokens)], self.choice(reading).target_layer, self.mapping
-        )
+        if among == 1 and reading.states is not None:
+            kind: Kind = "hop2" if self.mapping.embeds else "target"
+            blank = self.asking.prompts.encode_blank(hop, len(reading.tokens), kind)
+            spaced = self.asking.prompts.spaced(reading.tokens[0])
+            if not self.mapping.embeds or all(space == spaced for space in blank.spaced):
+                states = reading.states[: len(reading.tokens)]
+                return self.asking.patched(blank, states, self.choice(reading).target_layer, self.mapping)
+        return self.asking.spelled(hop, reading.text)
 
     def choice(self, reading: Reading) -> Choice:
         """What was patched: from the layer that hop 1 was left at, else from where its states were read."""

@@ -32,14 +32,14 @@ async def by_choice(
 ) -> Answer:
     """With `span` a placeholder and state for each token of a bridge, else one: a single state predicts one token."""
     mapping = profile.mapping(choice)
-    reading = await asking.read(hops.hop1, "hop1", choice.source_layer)
+    reading = await asking.read(asking.prompt(hops.hop1, "hop1"), "hop1", choice.source_layer)
     probability, said = reading.probability, [HopResult(hops.hop1, reading.text)]
     for number, hop in enumerate(hops.chain[1:], start=2):
         assert reading.states is not None
         # No bridge at all still has the state that predicts one.
-        prompt = asking.blank(
-            hop, reading.states[: max(1, len(reading.tokens)) if span else 1], choice.target_layer, mapping
-        )
+        states = reading.states[: max(1, len(reading.tokens)) if span else 1]
+        blank = asking.prompts.encode_blank(hop, len(states), "hop2" if mapping.embeds else "target")
+        prompt = asking.patched(blank, states, choice.target_layer, mapping)
         if number < len(hops.chain):
             reading = await asking.read(prompt, f"hop{number}", choice.source_layer)
             probability *= reading.probability

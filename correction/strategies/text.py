@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from correction.answers import Answer, HopResult
-from correction.asking import Asking, Reading
+from correction.asking import Asking, Prompt, Reading
 from correction.confidence import Signs
+from correction.forms import Wording
 from correction.passes import Pass, Sampling
 from correction.profile import Profile
 from correction.questions import BLANK, Hops, Question
@@ -12,7 +13,7 @@ from correction.questions import BLANK, Hops, Question
 
 async def direct(asking: Asking, profile: Profile, question: Question, hops: Hops | None = None) -> Answer:
     """The model's plain answer to the question."""
-    result = await asking.generate(question.direct_text, "direct")
+    result = await asking.generate(asking.prompt(question.wording, "direct"), "direct")
     signs = Signs("direct" if hops is None else "kept", result.probability)
     return Answer(
         result.text, "direct", direct_answer=result.text, confidence=profile.confidence.of(signs), signs=signs
@@ -29,7 +30,7 @@ async def step_by_step(asking: Asking, profile: Profile, question: Question, hop
 
 async def two_step(asking: Asking, profile: Profile, question: Question, hops: Hops) -> Answer:
     """The text pipeline: each hop's answer is written into the next."""
-    return await text_from(asking, profile, hops, await asking.read(hops.hop1, "hop1"))
+    return await text_from(asking, profile, hops, await asking.read(asking.prompt(hops.hop1, "hop1"), "hop1"))
 
 
 async def text_from(asking: Asking, profile: Profile, hops: Hops, first: Reading) -> Answer:
@@ -37,11 +38,11 @@ async def text_from(asking: Asking, profile: Profile, hops: Hops, first: Reading
     said = [HopResult(hops.hop1, first.text)]
     bridge, probability = first, first.probability
     for number, hop in enumerate(hops.chain[1:-1], start=2):
-        bridge = await asking.read(hop.replace(BLANK, bridge.text), f"hop{number}")
+        bridge = await asking.read(_naming(asking, hop, bridge.text), f"hop{number}")
         probability *= bridge.probability
         said.append(HopResult(hop, bridge.text))
     last = hops.chain[-1]
-    result = await asking.generate(last.replace(BLANK, bridge.text), f"hop{len(hops.chain)}")
+    result = await asking.generate(_naming(asking, last, bridge.text), f"hop{len(hops.chain)}")
     signs = Signs("two_step", result.probability, probability, first.first)
     return Answer(
         result.text,
@@ -51,3 +52,7 @@ async def text_from(asking: Asking, profile: Profile, hops: Hops, first: Reading
         confidence=profile.confidence.of(signs),
         signs=signs,
     )
+
+
+def _naming(asking: Asking, hop: str, bridge: str) -> Prompt:
+    return asking.prompt(Wording.of(hop).naming(BLANK, bridge), "hop2")

@@ -155,7 +155,7 @@ def most_steps(depth: int) -> int:
 
 
 def _reading(corrector: Corrector, question: GoldQuestion, read: Said) -> int:
-    return corrector.loaded.parts.depth * (len(corrector.prompts.encode(question.hop1)) + read.tokens)
+    return corrector.loaded.parts.depth * (len(corrector.prompts.encode(question.hop1, "hop1")) + read.tokens)
 
 
 async def _cells(

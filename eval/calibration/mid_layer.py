@@ -61,11 +61,11 @@ async def pairs(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Pair
     layers = range(1, depth + 1)
     follow = tuple(Capture(layer, follow=True) for layer in layers)
     read = Sampling(corrector.max_tokens, 0)
-    given = await asyncio.gather(*(engine.run(Pass(prompts.encode(q.hop1), follow, sampling=read)) for q in questions))
+    given = await asyncio.gather(*(engine.run(Pass(prompts.encode(q.hop1, "hop1"), follow, sampling=read)) for q in questions))
 
     async def target(question: GoldQuestion, bridge: tuple[int, ...]) -> Tensor:
-        tokens, sites = prompts.encode_blank(question.hop2, len(bridge))
-        spelled = list(tokens)
+        blank = prompts.encode_blank(question.hop2, len(bridge))
+        sites, spelled = blank.sites, list(blank.tokens)
         for site, token in zip(sites, bridge, strict=True):
             spelled[site] = token
         captures = tuple(Capture(layer, site) for site in sites for layer in range(1, depth))
@@ -92,8 +92,8 @@ async def cells(
         for number in range(HALVES):
             inside, outside = (np.flatnonzero((half == number) == same).tolist() for same in (False, True))
             request = GridPass(
-                [targets[n][0] for n in outside],
-                [targets[n][1][0] for n in outside],
+                [targets[n].tokens for n in outside],
+                [targets[n].sites[0] for n in outside],
                 seen.first[outside][:, [choice.source_layer - 1]],
                 [choice.target_layer],
                 seen.fitted(corrector, kind, choice, inside),

@@ -104,11 +104,11 @@ class Lab:
         loaded = self.host().loaded
         last = find_sites(loaded, source, 0, name).positions[0]
         first = last + 1 - len(loaded.tokenizer.tokenize(f" {name}"))
-        tokens, sites = self.corrector.prompts.encode_blank(target, last + 1 - first)
+        blank = self.corrector.prompts.encode_blank(target, last + 1 - first)
         scopes = [
             Patchscope(
                 source=Source(prompt=source, layer=layer, position=tuple(range(first, last + 1))),
-                target=Target(prompt=tokens, layer=at, position=sites),
+                target=Target(prompt=blank.tokens, layer=at, position=blank.sites),
                 max_tokens=MAX_TOKENS,
             )
             for layer, at in zip(layers, target_layers, strict=True)
@@ -142,12 +142,11 @@ class Lab:
     def blank(self, text: str, name: str | None = None, placeholder: str | None = None) -> Site:
         """A text with one placeholder for its `{}`, and where that is; raises `InvalidInput` where it is no token."""
         loaded = self.host(name).loaded
-        prompts = Prompts.of(loaded.tokenizer, placeholder or self.corrector.used.placeholder)
-        tokens, sites = prompts.encode_blank(text)
+        prompts = Prompts(loaded.tokenizer, placeholder=placeholder or self.corrector.used.placeholder)
+        blank = prompts.encode_blank(text)
         held = as_prompt(text.strip().replace("{}", prompts.placeholder))
-        if find_sites(loaded, held, 0, sites[0]).tokens != tokens:
-            raise InvalidInput("experiments put texts to base models", hint="choose one without a chat template")
-        return held, sites[0]
+        assert find_sites(loaded, held, 0, blank.sites[0]).tokens == blank.tokens
+        return held, blank.sites[0]
 
     def facts(self, relation: str) -> list[Fact]:
         """A relation's facts in an order of chance."""

@@ -73,7 +73,7 @@ async def readings(inspector: Inspector, corrector: Corrector, folder: Path) -> 
     asked = demo_questions("test", TEST)
     encode = corrector.prompts.encode
     curves = {
-        "hop 1 alone, at its last token": await share_read(inspector, asked, [encode(q.hop1) for q in asked], -1),
+        "hop 1 alone, at its last token": await share_read(inspector, asked, [encode(q.hop1, "hop1") for q in asked], -1),
         "the whole question, at any token": await share_read(inspector, asked, [encode(q.question) for q in asked]),
     }
     rows = [[name, *(f"{share:.0%}" for share in curve.values())] for name, curve in curves.items()]
@@ -107,8 +107,9 @@ async def the_patch(corrector: Corrector, folder: Path) -> None:
     assert answer.patch is not None
     assert answer.bridge is not None
     loaded, profile = corrector.loaded, corrector.used
-    tokens, (site, *_) = corrector.prompts.encode_blank(hops.hop2)
-    first = corrector.prompts.encode(hops.hop1)
+    blank = corrector.prompts.encode_blank(hops.hop2)
+    tokens, site = blank.tokens, blank.sites[0]
+    first = corrector.prompts.encode(hops.hop1, "hop1")
     patch = answer.patch
     source = PassDrawn("hop 1", token_labels(loaded, first), patch.source_layer, len(first) - 1, patch.source_layer)
     runs_to = profile.answer_layer or loaded.parts.depth
@@ -143,7 +144,7 @@ async def several_tokens(inspector: Inspector, folder: Path) -> None:
 async def weighing(corrector: Corrector, folder: Path) -> None:
     """The likeliest bridges of an unsure hop 1, and what each leads to: as `deployed` weighs them, in full depth."""
     asking = Asking(corrector.loaded, corrector.engine, corrector.prompts, corrector.max_tokens)
-    prompt = Prompt(corrector.prompts.encode(UNSURE.hop1))
+    prompt = Prompt(corrector.prompts.encode(UNSURE.hop1, "hop1"))
     reading = await asking.read(prompt, "hop1")
     masses: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for bridge in await likeliest(asking, prompt, reading, corrector.used.thresholds.bridges):

@@ -39,7 +39,8 @@ def _tokens(corrector: Corrector, asked: TokenizeRequest) -> bytes:
         text = prompts.form(asked.question.replace(BLANK, prompts.placeholder))
     else:
         text = prompts.form_chat([message.model_dump() for message in asked.messages or ()])
-    special = asked.text is not None or not prompts.chat  # a chat template writes its own special tokens
+    chat = prompts.has_template if asked.messages else asked.question is not None and prompts.forms.of("direct").chat
+    special = not chat  # a chat template writes its own special tokens
     encoded = loaded.tokenizer(text, return_offsets_mapping=True, add_special_tokens=special)
     tokens = [
         TokenObject(id=token, text=text[start:end] or loaded.tokenizer.decode([token]), start=start, end=end)

@@ -51,7 +51,7 @@ def test_all_blocks_are_back_afterwards(random_model: PreTrainedModel) -> None:
 
 
 def test_passes_that_exit_elsewhere_share_a_queue_but_no_batch(demo: LoadedModel) -> None:
-    prompt = Prompts.of(demo.tokenizer).encode("The country where Kruger National Park is located is")
+    prompt = Prompts(demo.tokenizer).encode("The country where Kruger National Park is located is")
     passes = [Pass(prompt, (Capture(2),), exit=exit) for exit in (2, None, 3, 2, None)]
     together = Asked(demo).run(passes)
     for request, result in zip(passes, together, strict=True):
@@ -75,7 +75,7 @@ def test_what_an_exit_does_not_reach_is_refused(demo: LoadedModel, request_: Pas
 
 
 def test_every_step_has_its_alternatives_the_last_one_too(demo: LoadedModel) -> None:
-    prompt = Prompts.of(demo.tokenizer).encode("The birthplace of Charles Dickens is")
+    prompt = Prompts(demo.tokenizer).encode("The birthplace of Charles Dickens is")
     (result,) = Asked(demo).run([Pass(prompt, sampling=Sampling(16, 3))])
     assert len(result.steps) == len(result.tokens) + 1
     assert all(len(step) == 3 for step in result.steps)

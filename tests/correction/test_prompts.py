@@ -7,6 +7,7 @@ import copy
 import pytest
 
 from correction.errors import InvalidInput
+from correction.forms import Forms
 from correction.models import LoadedModel
 from correction.prompts import Prompts, as_prompt, without_full_stop
 
@@ -18,14 +19,19 @@ CHAT = (
 
 @pytest.fixture
 def prompts(demo: LoadedModel) -> Prompts:
-    return Prompts.of(demo.tokenizer)
+    return Prompts(demo.tokenizer)
+
+
+def with_template(demo: LoadedModel, template: str, form: str = "chat") -> Prompts:
+    """Every kind of pass in one form, a target too: none of these names the bridge twice."""
+    tokenizer = copy.deepcopy(demo.tokenizer)
+    tokenizer.chat_template = template
+    return Prompts(tokenizer, Forms(form, form, form, form))
 
 
 @pytest.fixture
 def chat(demo: LoadedModel) -> Prompts:
-    tokenizer = copy.deepcopy(demo.tokenizer)
-    tokenizer.chat_template = CHAT
-    return Prompts.of(tokenizer)
+    return with_template(demo, CHAT)
 
 
 def test_questions_ask_and_clozes_stay() -> None:
@@ -46,37 +52,34 @@ def test_only_the_full_stop_of_a_sentence_goes(said: str, answer: str) -> None:
 )
 @pytest.mark.parametrize("width", [1, 3])
 def test_the_blank_becomes_placeholder_tokens(prompts: Prompts, text: str, width: int) -> None:
-    ids, sites = prompts.encode_blank(text, width)
-    assert len(sites) == width
-    assert {prompts.tokenizer.decode([ids[site]]).strip() for site in sites} == {"x"}
-    assert ids == prompts.encode(text.replace("{}", " ".join(["x"] * width)))
+    blank = prompts.encode_blank(text, width)
+    assert len(blank.sites) == width
+    assert {prompts.tokenizer.decode([blank.tokens[site]]).strip() for site in blank.sites} == {"x"}
+    assert blank.tokens == prompts.encode(text.replace("{}", " ".join(["x"] * width)))
 
 
 def test_the_blank_is_found_inside_a_chat_template(chat: Prompts) -> None:
-    assert chat.chat
-    assert chat.form("Who wrote Dune?").startswith("<user> Answer with the answer only")
-    ids, sites = chat.encode_blank("The capital of {} is", 2)
-    assert [chat.tokenizer.decode([ids[site]]).strip() for site in sites] == ["x", "x"]
-    assert chat.tokenizer.decode(list(ids)).rstrip().endswith("<assistant>")
+    assert chat.form("Who wrote Dune?") == "<user> Who wrote Dune?\n<assistant>"
+    blank = chat.encode_blank("The capital of {} is", 2)
+    assert [chat.tokenizer.decode([blank.tokens[site]]).strip() for site in blank.sites] == ["x", "x"]
+    assert chat.tokenizer.decode(list(blank.tokens)) == "<user> What is the capital of x x?\n<assistant>"
 
 
 def test_braces_of_the_template_are_not_the_blank(demo: LoadedModel) -> None:
-    tokenizer = copy.deepcopy(demo.tokenizer)
-    tokenizer.chat_template = "tools: {} " + CHAT + " {}"
-    ids, sites = Prompts.of(tokenizer).encode_blank("The capital of {} is")
-    assert tokenizer.decode(list(ids[: sites[0]])).endswith("The capital of")
+    prompts = with_template(demo, "tools: {} " + CHAT + " {}")
+    blank = prompts.encode_blank("The capital of {} is")
+    assert prompts.tokenizer.decode(list(blank.tokens[: blank.sites[0]])).endswith("What is the capital of")
 
 
 def test_a_template_that_rewrites_the_text_is_refused(demo: LoadedModel) -> None:
-    tokenizer = copy.deepcopy(demo.tokenizer)
-    tokenizer.chat_template = "{{ messages[0].content | upper }}"
+    prompts = with_template(demo, "{{ messages[0].content | truncate(9) }}")
     with pytest.raises(InvalidInput, match="the chat template does not keep"):
-        Prompts.of(tokenizer).encode_blank("The capital of {} is")
+        prompts.encode_blank("The capital of {} is")
 
 
 def test_a_placeholder_that_the_tokenizer_splits_is_refused(demo: LoadedModel) -> None:
     with pytest.raises(InvalidInput, match="choose another placeholder"):
-        Prompts.of(demo.tokenizer, "zqzq").encode_blank("The capital of {} is")
+        Prompts(demo.tokenizer, placeholder="zqzq").encode_blank("The capital of {} is")
 
 
 def test_a_placeholder_merged_with_its_neighbour_is_refused(prompts: Prompts) -> None:
@@ -102,7 +105,36 @@ def test_without_a_template_the_last_user_message_is_asked(prompts: Prompts) -> 
     "template", ["{{ raise_exception('roles must alternate') }}", "{{ 1 / 0 }}", "{{ messages[7].content }}", "{% oops"]
 )
 def test_messages_that_a_template_refuses_are_bad_input(demo: LoadedModel, template: str) -> None:
-    tokenizer = copy.deepcopy(demo.tokenizer)
-    tokenizer.chat_template = template
+    prompts = with_template(demo, template, "plain")
     with pytest.raises(InvalidInput, match="the chat template refuses the messages"):
-        Prompts.of(tokenizer).encode_chat([{"role": "user", "content": "Hello"}])
+        prompts.encode_chat([{"role": "user", "content": "Hello"}])
+
+
+def test_a_begun_answer_names_the_bridge_twice(demo: LoadedModel) -> None:
+    prompts = Prompts(demo.tokenizer, Forms(hop2="begun", examples=()))
+    assert prompts.form("The capital of Peru is", "hop2") == "Q: What is the capital of Peru?\nA: The capital of Peru is"
+    blank = prompts.encode_blank("The capital of {} is", 2, "hop2")
+    assert [len(mention) for mention in blank.mentions] == [2, 2]
+    assert {prompts.tokenizer.decode([blank.tokens[site]]).strip() for site in blank.sites} == {"x"}
+
+
+def test_a_name_has_the_tokens_that_it_has_as_text(prompts: Prompts) -> None:
+    blank = prompts.encode_named("The capital of {} is", "South Africa", "hop2")
+    assert blank.tokens == prompts.encode("The capital of South Africa is")
+    (mention,) = blank.mentions
+    assert prompts.tokenizer.decode([blank.tokens[site] for site in mention]).strip() == "South Africa"
+
+
+def test_prompts_of_a_kind_share_their_examples(demo: LoadedModel) -> None:
+    prompts = Prompts(demo.tokenizer, Forms("begun", "asked", "examples"))
+    for kind in ("direct", "hop1", "hop2"):
+        shared = prompts.shared(kind)
+        assert len(shared) > 20
+        for text in ("The capital of Peru is", "Who wrote Dune?"):
+            assert prompts.encode(text, kind)[: len(shared)] == shared or (kind, text) == ("hop2", "Who wrote Dune?")
+    assert prompts.shared("target") == ()
+
+
+def test_a_chat_form_needs_a_template(demo: LoadedModel) -> None:
+    with pytest.raises(InvalidInput, match="no chat template"):
+        Prompts(demo.tokenizer, Forms("chat"))

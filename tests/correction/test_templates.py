@@ -7,6 +7,7 @@ import copy
 import pytest
 from jinja2.exceptions import SecurityError
 
+from correction.forms import Forms
 from correction.models import LoadedModel
 from correction.prompts import REMEMBERED_CHARACTERS, Prompts
 
@@ -14,7 +15,7 @@ from correction.prompts import REMEMBERED_CHARACTERS, Prompts
 def with_template(demo: LoadedModel, template: str) -> Prompts:
     tokenizer = copy.deepcopy(demo.tokenizer)
     tokenizer.chat_template = template
-    return Prompts.of(tokenizer)
+    return Prompts(tokenizer, Forms("chat", "chat", "chat", "chat"))
 
 
 @pytest.mark.parametrize(
@@ -30,14 +31,14 @@ def test_a_template_reaches_nothing_of_the_process(demo: LoadedModel, template: 
         with_template(demo, template).form("The capital of France is")
 
 
-@pytest.mark.parametrize("text", ["{{ 7 * 7 }} is", "{% for x in messages %}x{% endfor %}", "{# gone #} is"])
+@pytest.mark.parametrize("text", ["{{ 7 * 7 }}?", "{% for x in messages %}x{% endfor %}?", "{# gone #}?"])
 def test_a_template_in_a_clients_text_is_text(demo: LoadedModel, text: str) -> None:
     chat = with_template(demo, "{% for m in messages %}{{ m.content }}{% endfor %}")
     assert text in chat.form(text)
 
 
 def test_long_wordings_are_not_remembered(demo: LoadedModel) -> None:
-    prompts = Prompts.of(demo.tokenizer)
+    prompts = Prompts(demo.tokenizer)
     for length in (REMEMBERED_CHARACTERS, REMEMBERED_CHARACTERS + 1):
         prompts.encode_blank("{} ".ljust(length, "a"))
     assert len(prompts._blanks) == 1

@@ -119,7 +119,7 @@ async def _seconds_of_a_step(
 ) -> float:
     """Of passes on the first hops, as long as those of an answer, that leave at this layer."""
     sampling, encode = Sampling(tokens, 0), corrector.prompts.encode
-    passes = [Pass(encode(question.hop1), sampling=sampling, exit=exit or None) for question in questions]
+    passes = [Pass(encode(question.hop1, "hop1"), sampling=sampling, exit=exit or None) for question in questions]
     results: list[PassResult] = []
 
     async def run(request: Pass) -> None:

@@ -103,7 +103,7 @@ def prompts(loaded: LoadedModel) -> list[tuple[int, ...]]:
     texts = [f"The country where {park} National Park is located is" for park in PARKS]
     texts += [f"The currency of {country} is" for country in COUNTRIES]
     texts += [f"The currency of the country where {park} National Park is located is" for park in PARKS]
-    encode = Prompts.of(loaded.tokenizer).encode
+    encode = Prompts(loaded.tokenizer).encode
     return [encode(text) for text in texts]
 
 

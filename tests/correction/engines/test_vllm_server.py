@@ -75,7 +75,7 @@ def vllm(server: VLLMServer, demo: LoadedModel, runner: asyncio.Runner) -> Itera
 def prompts(demo: LoadedModel) -> list[tuple[int, ...]]:
     texts = [f"The country where {park} National Park is located is" for park in PARKS]
     texts += [f"The currency of {country} is" for country in COUNTRIES]
-    encode = Prompts.of(demo.tokenizer).encode
+    encode = Prompts(demo.tokenizer).encode
     return [encode(text) for text in texts]
 
 

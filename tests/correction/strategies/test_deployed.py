@@ -10,6 +10,7 @@ import pytest
 from correction.answers import Answer
 from correction.confidence import Confidence, Weights
 from correction.corrector import Corrector
+from correction.forms import Forms
 from correction.models import LoadedModel
 from correction.passes import Pass, PassResult
 from correction.profile import Choice, Profile, Thresholds
@@ -184,11 +185,12 @@ def test_confidence_rises_with_the_probabilities_it_is_made_of(demo: LoadedModel
 
 
 def test_a_chat_model_is_corrected_through_its_template(demo: LoadedModel, early: Profile) -> None:
-    """The demo's weights with a template that leaves the sentence alone, so that they understand it."""
+    """The demo's weights with a template that drops the question, so that they see the begun answer alone."""
     tokenizer = copy.deepcopy(demo.tokenizer)
-    tokenizer.chat_template = "{{ bos_token }}{{ messages[0].content.split('\n')[-1] }}"
+    tokenizer.chat_template = "{{ bos_token }}"
     chat = replace(demo, tokenizer=tokenizer)
-    assert Prompts.of(tokenizer).chat
+    early = replace(early, forms=Forms("chat_begun", "chat_begun", "chat_begun"))
+    assert Prompts(tokenizer, early.forms).form(KRUGER.hops.hop1, "hop1") == f"{tokenizer.bos_token}{KRUGER.hops.hop1}"
     for strategy in ("two_step", "hard_token", "deployed"):
         given = Asked(chat, early)(lambda c, s=strategy: c.answer(KRUGER, s))
         assert (given.answer, given.bridge.text) == ("rand", "South Africa")
