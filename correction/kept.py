@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from safetensors import SafetensorError
 
@@ -25,7 +24,7 @@ MARK = "kept.json"  # the files with their sizes; its time is when the folder wa
 MOST_GB = 50.0
 GIB = 1 << 30
 log = logging.getLogger(__name__)
-_in_use: dict[Path, BinaryIO] = {}  # a shared lock on each mark, as long as this process lives
+_in_use: dict[Path, int] = {}  # the open mark of each, with a shared lock as long as this process lives
 
 
 def kept(name: str, make: Callable[[Path], None]) -> Path:
@@ -79,19 +78,27 @@ def kept_folders() -> dict[Path, int]:
 def _take(folder: Path) -> bool:
     """Whether the folder is whole; from then on it is in use here."""
     try:
-        mark = _in_use.pop(folder, None) or (folder / MARK).open("rb")
-        fcntl.flock(mark, fcntl.LOCK_SH)
-        sizes = json.loads((folder / MARK).read_bytes())
-        whole = bool(sizes) and all((folder / file).stat().st_size == size for file, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
+        mark = os.open(folder / MARK, os.O_RDONLY)
+    except OSError:
         return False
-    if not whole:
-        mark.close()
+    fcntl.flock(mark, fcntl.LOCK_SH)
+    if not _whole(folder):
+        os.close(mark)
         return False
+    if (earlier := _in_use.pop(folder, None)) is not None:
+        os.close(earlier)
     _in_use[folder] = mark
     with suppress(OSError):  # it may belong to someone else
         os.utime(folder / MARK)
     return True
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        sizes = json.loads((folder / MARK).read_bytes())
+        return bool(sizes) and all((folder / file).stat().st_size == size for file, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _make(folder: Path, make: Callable[[Path], None]) -> None:

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from correction.errors import ModelNotFound
 from correction.hub import plainly, repository_of
@@ -54,8 +53,4 @@ def smollm2_file() -> Path | None:
 def _fetched(given: str, file: str) -> Path:
     repository, revision = repository_of(given)
     with plainly(f"{given}:{file}"):
-        try:
-            return Path(hf_hub_download(repository, file, revision=revision))
-        except RemoteEntryNotFoundError as error:
-            hint = "look at the repository's files, and give one of its .gguf files with its folder"
-            raise ModelNotFound(f"{given} has no file {file}", hint=hint, param="model") from error
+        return Path(hf_hub_download(repository, file, revision=revision))

@@ -1,6 +1,6 @@
 """The numbers that a model computes in: by name, and where nobody names them.
 
-Then they are those it was saved in, but on a CPU those that are fast there. Half precision saves the memory's bandwidth,
+Then they are those it was saved in, but on a CPU those that are fast there. Half precision saves memory bandwidth,
 which is what decoding costs, but only a processor with instructions for bfloat16 computes in it. docs/decisions.md has
 the measurements.
 """
