@@ -1,8 +1,8 @@
 """The numbers that a model computes in: by name, and where nobody names them.
 
-Then they are those it was saved in, but on a CPU those that are fast there. Half precision saves memory bandwidth,
-which is what decoding costs, but only a processor with instructions for bfloat16 computes in it. docs/decisions.md has
-the measurements.
+Then they are those it was saved in, but on a CPU those that are fast there: bfloat16 where the processor has
+instructions for it, float32 where it has none, and float16 never, in which prompts take several times as long
+(docs/decisions.md).
 """
 
 from __future__ import annotations
