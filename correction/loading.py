@@ -37,11 +37,11 @@ async def open_corrector(
 ) -> Corrector:
     """A corrector that can answer. The event loop stays free while the model loads; close it by `.engine.close()`.
 
-    model: a folder, a Hugging Face id, or `demo`. profile: the folder that `hopfix calibrate` wrote, or
-    ORG/NAME[@REVISION] on the hub; without one the demo model has its own, and any other model is used without one,
-    which is logged as a warning. engine: `hf`, `hf+vllm` or `vllm`. device: `cpu`, `cuda`, `cuda:N`, `balanced` (all
-    GPUs) or `auto`. dtype: `float32`, `bfloat16`, `float16` or `auto`. max_tokens: the most tokens of a bridge, and of
-    an answer.
+    model: a folder, a Hugging Face id, FILE.gguf or ORG/NAME:FILE.gguf, `smollm2` or `demo`. profile: the folder that
+    `hopfix calibrate` wrote, or ORG/NAME[@REVISION] on the hub; without one the demo model has its own, and any other
+    model is used without one, which is logged as a warning. engine: `hf`, `hf+vllm` or `vllm`. device: `cpu`, `cuda`,
+    `cuda:N`, `balanced` (all GPUs) or `auto`. dtype: `float32`, `bfloat16`, `float16` or `auto`. max_tokens: the most
+    tokens of a bridge, and of an answer.
 
     vLLM runs in this process with the engine arguments `vllm_args` (or their JSON) over hopfix's, or is the server at
     `vllm_url`; in `hf+vllm` the custom forward runs a pass that vLLM takes more than `vllm_deadline` seconds with

@@ -30,13 +30,16 @@ from transformers.utils import logging as transformers_logging
 
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
+from correction.gguf import gguf_config, gguf_folder
+from correction.named import gguf_file
 from correction.passes import ModelShape, Sampling
+from correction.precision import automatic, resolve_dtype
+from correction.quantized import check_quantization, method_of
 from correction.skeleton import context_of, makes_no_model, model_kind, skeleton
 
 DEMO = "demo"
 _NEEDED = ["*.safetensors", "*.json", "*.model", "*.txt", "*.jinja"]  # of a hub repository, for another process
 LARGE = 1 << 28  # bytes of weights, which are read in about a second
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,15 +149,6 @@ def resolve_device(device: str) -> torch.device:
     return resolved
 
 
-def resolve_dtype(dtype: str) -> torch.dtype | str:
-    """`auto` is what the model was saved in."""
-    if dtype == "auto":
-        return "auto"
-    if dtype not in DTYPES:
-        raise InvalidInput(f"unknown dtype {dtype!r}", hint=f"choose auto, {', '.join(DTYPES)}", param="dtype")
-    return DTYPES[dtype]
-
-
 def load_model(
     name: str = DEMO,
     *,
@@ -163,19 +157,26 @@ def load_model(
     trust_remote_code: bool = False,
     weights: bool = True,
 ) -> LoadedModel:
-    """Loads a folder, a hub id, or the bundled model (`demo`). The device `balanced` is all GPUs together.
+    """Loads a folder, a hub id, a GGUF file of either, `smollm2`, or the bundled model (`demo`).
 
+    The device `balanced` is all GPUs together.
+    A GGUF file is unpacked once, into a folder that is kept (`correction.gguf`), and is that folder from then on.
     Without `weights` the model's parts are on the meta device and take no memory: enough to ask another process that
     has the weights, which `device` then says nothing about.
 
-    Raises `ModelNotFound`, `UnsupportedModel` (no language model, no fast tokenizer, no block stack) or `InvalidInput`
-    (device, dtype).
+    Raises `ModelNotFound`, `HubError`, `UnsupportedModel` (no language model, no fast tokenizer, no block stack, a
+    package is missing) or `InvalidInput` (device, dtype).
     """
     spread = _spread(device)
     torch_dtype = resolve_dtype(dtype)
-    if not spread:
-        resolve_device(device)  # said before seconds are spent on files
+    place = None if spread else resolve_device(device)  # said before seconds are spent on files
     path, config = open_config(name, trust_remote_code=trust_remote_code)
+    if place and torch_dtype == "auto":
+        torch_dtype = automatic(config, place)
+    if weights:
+        check_quantization(name, config, place)
+        if place and method_of(config):  # such weights cannot be moved once they are loaded
+            spread = {"device_map": {"": place}}
     config_file = cached_file(path, "config.json")
     _show_progress(Path(str(config_file)).parent)
     try:
@@ -213,14 +214,23 @@ def load_model(
             hint="give a folder whose weights are of the model in its config.json, and complete",
             param="model",
         )
-    model = model.eval() if spread else model.to(resolve_device(device)).eval()
+    model = model.eval() if spread else model.to(place).eval()
     return LoadedModel(name, Path(str(config_file)).parent, model, tokenizer, Blocks.of(model))
 
 
-def open_config(name: str, *, trust_remote_code: bool = False) -> tuple[str, PreTrainedConfig]:
-    """Where a model is, a folder or a hub id, and its configuration; raises `ModelNotFound` or `UnsupportedModel`."""
-    path = str(demo_folder()) if name == DEMO else name
-    hint = "give a folder with config.json, or a Hugging Face model id that can be reached"
+def open_config(name: str, *, trust_remote_code: bool = False, unpack: bool = True) -> tuple[str, PreTrainedConfig]:
+    """Where the model of a name is, a folder or a hub id, and its configuration: every name is looked up here.
+
+    For a GGUF file it is the folder that is made of it; without `unpack` it is the file. Raises `ModelNotFound`,
+    `HubError` or `UnsupportedModel`.
+    """
+    if file := gguf_file(name):
+        if not unpack:
+            return str(file), gguf_config(file, name)
+        path = str(gguf_folder(file, name))
+    else:
+        path = str(demo_folder()) if name == DEMO else name
+    hint = "give a folder with config.json, a .gguf file, or a Hugging Face model id that can be reached"
     if path.startswith((".", "/", "~")) and not Path(path).is_dir():  # which the hub's client would take for an id
         raise ModelNotFound(f"cannot load the model {name!r} (there is no such folder)", hint=hint, param="model")
     try:
@@ -248,7 +258,7 @@ def _attention(config: Any) -> dict[str, str]:
     return {"attn_implementation": "eager"} if capped else {}
 
 
-def _spread(device: str) -> dict[str, str]:
+def _spread(device: str) -> dict[str, Any]:
     """`balanced` puts the blocks on all GPUs in turn, which is accelerate's work."""
     if device != "balanced":
         return {}

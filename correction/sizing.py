@@ -16,7 +16,8 @@ from correction.architecture import Blocks
 from correction.engines.vllm.local import CPU_CACHE, SHARE_ALONE, SHARE_BESIDE
 from correction.errors import UnsupportedModel
 from correction.machine import machine_memory
-from correction.models import DTYPES, open_config, resolve_dtype
+from correction.models import open_config
+from correction.precision import DTYPES, resolve_dtype
 from correction.skeleton import context_of, skeleton
 from correction.supported import INSPECTED, TESTED
 
@@ -38,7 +39,8 @@ class Room:
 class ModelSize:
     """Bytes are of `dtype`. key_values: bytes a token in all blocks together, None where they cannot be counted.
 
-    files: bytes of the folder's safetensors, None for a hub id. trouble: why the parts were not found.
+    files: bytes of the folder's safetensors or, where `gguf`, of the file; None for a hub id. trouble: why the parts
+    were not found.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ModelSize:
     weights: int
     key_values: int | None
     files: int | None
+    gguf: bool
 
     @property
     def item(self) -> int:
@@ -93,12 +96,14 @@ class ModelSize:
 
 
 def size_of(name: str, dtype: str = "auto") -> ModelSize:
-    """Of a folder in which config.json is enough, a hub id (of which config.json is fetched) or `demo`.
+    """Of a folder in which config.json is enough, a hub id (of which config.json is fetched), a GGUF file (which is
+    fetched but not unpacked), `smollm2` or `demo`.
 
-    Raises `ModelNotFound`, `UnsupportedModel` if it is no language model, or `InvalidInput` for an unknown dtype.
+    Raises `ModelNotFound`, `HubError`, `UnsupportedModel` if it is no language model, or `InvalidInput` for an unknown
+    dtype.
     """
     resolve_dtype(dtype)
-    path, config = open_config(name)
+    path, config = open_config(name, unpack=False)
     kept = getattr(config, "dtype", None) if dtype == "auto" else resolve_dtype(dtype)
     stored = kept if isinstance(kept, torch.dtype) and kept in DTYPES.values() else torch.float32
     model = skeleton(name, config, torch.bfloat16)
@@ -110,7 +115,6 @@ def size_of(name: str, dtype: str = "auto") -> ModelSize:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     vocabulary, width = model.get_input_embeddings().weight.shape
     numbers = _key_values(model, config)
-    folder = Path(path)
     return ModelSize(
         name=name,
         architecture=config.model_type,
@@ -126,8 +130,15 @@ def size_of(name: str, dtype: str = "auto") -> ModelSize:
         quantized=getattr(config, "quantization_config", None) is not None,
         weights=parameters * stored.itemsize,
         key_values=None if numbers is None else numbers * stored.itemsize,
-        files=sum(file.stat().st_size for file in folder.glob("*.safetensors")) if folder.is_dir() else None,
+        files=_bytes(Path(path)),
+        gguf=Path(path).is_file(),
     )
+
+
+def _bytes(path: Path) -> int | None:
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.glob("*.safetensors")) if path.is_dir() else None
 
 
 def _key_values(model: PreTrainedModel, config: PreTrainedConfig) -> int | None:

@@ -26,6 +26,8 @@ TESTED = {
 }
 INSPECTED = {"mamba": "Mamba", "t5": "T5"}  # their states can be looked at; correction needs a decoder with a KV cache
 
+MODEL = "Hub id, folder or .gguf file; demo is bundled, smollm2 is a small real model (make smollm2)."
+MODELS = ("demo", "smollm2")
 ENGINES = ("hf", "hf+vllm", "vllm")
 DEVICES = ("auto", "cpu", "cuda", "balanced")
 DTYPES = ("auto", "float32", "bfloat16", "float16")

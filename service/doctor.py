@@ -58,6 +58,7 @@ def examine() -> list[Check]:
         "engine vllm": _vllm(seen),
         "tracing": _tracing(),
         "hub": _hub(),
+        "gguf": _gguf(),
         "serve": _port(),
     }
     return [check for name, checks in parts.items() for check in _reported(name, checks)]
@@ -254,6 +255,31 @@ def _hub() -> Iterator[Check]:
         yield Check(
             "hub", "ok", "no token: public models can be fetched; for others, and to share profiles, 'hf auth login'"
         )
+
+
+def _gguf() -> Iterator[Check]:
+    """The real model that comes as a package, and the folders that GGUF files were made into."""
+    from correction.kept import cache_folder, kept_folders, most_bytes
+    from correction.named import GET_SMOLLM2, smollm2_file
+
+    missing = [trouble for _, trouble in map(_installed, _required("gguf")) if trouble]
+    file = smollm2_file()
+    if file and missing:
+        yield Check("smollm2", "warning", f"it is there, but {'; '.join(missing)}", "pip install 'hopfix[gguf]'")
+    elif file:
+        yield Check("smollm2", "ok", f"a small real model, {file.stat().st_size / 1e6:.0f} MB: --model smollm2")
+    else:
+        yield Check("smollm2", "ok", f"not installed; for a small real model {GET_SMOLLM2}")
+    try:
+        most = most_bytes()
+    except HopfixError as error:
+        yield Check("gguf cache", "warning", error.message, error.hint)
+        return
+    taken = sum(kept_folders().values())
+    found = f"{cache_folder()}, {taken / GIB:.1f} GiB of at most {most / GIB:.1f}"
+    if missing and not file:
+        found += "; reading GGUF files needs pip install 'hopfix[gguf]'"
+    yield Check("gguf cache", "ok", found)
 
 
 def _port() -> Iterator[Check]:

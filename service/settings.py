@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from correction import supported
 from correction.errors import InvalidInput
 
 ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
@@ -32,7 +33,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HOPFIX_", env_ignore_empty=True, extra="forbid", frozen=True)
 
-    model: Text = Field("demo", description="Hub id or folder; demo is the bundled model.")
+    model: Text = Field("demo", description=supported.MODEL)
     profile: Text | None = Field(None, description=PROFILE)
     engine: str = Field("hf", description=ENGINES)
     device: str = Field("auto", description="cpu, cuda, cuda:N or auto.")

@@ -28,7 +28,8 @@ def command(
         typer.Argument(help="Which; all of them are listed without it.", autocompletion=lambda: list(EXPERIMENTS)),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Hub id or folder; default: the bundled model, or small ones trained here.")
+        str | None,
+        typer.Option(help="Hub id, folder or .gguf file; default: the bundled one, or small ones trained here."),
     ] = None,
     target_model: Annotated[
         str | None, typer.Option(help="A second model, where states of one are read by another.")

@@ -9,7 +9,10 @@ import typer
 from correction import supported
 from eval.datasets import DATASETS
 
-Model = Annotated[str, typer.Option(help="Hub id or folder; default: the bundled demo model.")]
+Model = Annotated[
+    str,
+    typer.Option(help=f"{supported.MODEL} Default: demo."),
+]
 Engine = Annotated[
     str,
     typer.Option(help="hf, hf+vllm (what is unpatched on vLLM) or vllm", autocompletion=lambda: supported.ENGINES),

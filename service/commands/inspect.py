@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from correction import supported
 from correction.errors import InvalidInput
 from correction.scopes import SCOPES, Request, scope_named
 from service.cli import print_json
@@ -56,9 +57,7 @@ Picture = Annotated[Path | None, typer.Option(metavar="FILE", help="Heatmap, .pn
 Check = Annotated[
     bool | None, typer.Option(help="Look for failure signatures; on by default for patchscope.", show_default=False)
 ]
-Model = Annotated[
-    str, typer.Option("--model", "--source-model", envvar="HOPFIX_MODEL", help="Hub id or folder; 'demo' is bundled.")
-]
+Model = Annotated[str, typer.Option("--model", "--source-model", envvar="HOPFIX_MODEL", help=supported.MODEL)]
 TargetModel = Annotated[str | None, typer.Option(help="The model that reads, if another.")]
 
 

@@ -26,7 +26,9 @@ def command(
     *,
     model: Annotated[
         str | None,
-        typer.Argument(metavar="MODEL", help="Hub id, or folder in which config.json is enough; 'demo' is bundled."),
+        typer.Argument(
+            metavar="MODEL", help="Hub id, folder in which config.json is enough, or .gguf file; demo, smollm2."
+        ),
     ] = None,
     dtype: Dtype = "auto",
     memory: Annotated[
@@ -63,10 +65,10 @@ def _corrects(size: ModelSize) -> bool:
 
 
 def _list(json: bool) -> None:
-    from correction.catalogue import bundled, cached
+    from correction.catalogue import bundled, cached, installed
     from correction.supported import INSPECTED, TESTED
 
-    here = {"bundled": bundled(), "hub cache": cached()}
+    here = {"bundled": bundled(), "installed": installed(), "hub cache": cached()}
     if json:
         found = {name.replace(" ", "_"): [asdict(entry) for entry in entries] for name, entries in here.items()}
         print_json({**found, "tested": TESTED, "inspected": INSPECTED})
@@ -122,6 +124,8 @@ def _on_disk(size: ModelSize) -> str:
         return "; the config says that they are quantized, of which this arithmetic knows nothing"
     if size.files is None:
         return ""
+    if size.gguf:
+        return f"; {binary(size.files)} as a GGUF file, which is unpacked once"
     return f"; {binary(size.files)} of safetensors here" if size.files else "; no safetensors in this folder"
 
 

@@ -9,7 +9,10 @@ import typer
 from correction import supported
 from service.settings import ENGINES, PROFILE, VLLM_ARGS, VLLM_KEY, VLLM_URL
 
-Model = Annotated[str, typer.Option(envvar="HOPFIX_MODEL", help="Hub id or folder; 'demo' is the bundled model.")]
+Model = Annotated[
+    str,
+    typer.Option(envvar="HOPFIX_MODEL", help=supported.MODEL, autocompletion=lambda: supported.MODELS),
+]
 Profile = Annotated[str | None, typer.Option(envvar="HOPFIX_PROFILE", help=PROFILE)]
 Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help=ENGINES, autocompletion=lambda: supported.ENGINES)]
 Device = Annotated[

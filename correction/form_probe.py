@@ -1,0 +1,246 @@
+"""The short probe of a model without a profile: in which forms it says what everybody knows.
+
+Some forty two-hop questions about famous things are asked in every form that the tokenizer has, hop by hop and as a
+whole, and each kind of pass gets the form with the most right answers. It takes seconds and is remembered by the
+weights' fingerprint. It chooses forms and between two text strategies; whether a patch helps is for calibration to say,
+which chooses its forms by the same function on its own questions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from correction.kept import cache_folder
+from correction.engines.base import Engine, Sharing
+from correction.errors import InvalidInput
+from correction.forms import FORMS, Forms, Kind, Wording, phrase
+from correction.models import LoadedModel
+from correction.passes import Pass, Sampling
+from correction.prompts import Prompts, Text
+from correction.questions import BLANK
+
+log = logging.getLogger(__name__)
+
+ASKED: tuple[Kind, ...] = ("direct", "hop1", "hop2", "target")
+FIRST = 20  # questions that every form is tried on; the rest are for the best of them
+KEPT = 3
+TOKENS = 10
+_LEADING = re.compile(r"^(the|a|an) ")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A two-hop question with its hops and the names that are right: `bridges` and `answers`, the first of each the
+    usual one."""
+
+    direct: Wording
+    hop1: str
+    hop2: str
+    bridges: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The forms, and the fraction right of each kind of pass in each form that was tried on all questions.
+
+    two_step: the fraction right of hop 2 after hop 1, in the forms that were chosen.
+    """
+
+    forms: Forms
+    shares: dict[str, dict[str, float]]
+    two_step: float
+
+    @property
+    def strategy(self) -> str:
+        """What answers best without a patch."""
+        return "two_step" if self.two_step >= self.shares["direct"][self.forms.direct] else "direct"
+
+
+async def probe(loaded: LoadedModel, engine: Engine) -> Chosen:
+    """The forms for a model, from the probe's own questions; asked once, then remembered by the fingerprint."""
+    file = cache_folder() / "forms" / f"{loaded.fingerprint.removeprefix('sha256:')[:32]}.json"
+    if (known := _remembered(file)) is not None:
+        return known
+    chosen = await choose_forms(loaded, engine, CHAINS)
+    _remember(file, chosen)
+    return chosen
+
+
+async def choose_forms(
+    loaded: LoadedModel,
+    engine: Engine,
+    chains: Sequence[Chain],
+    base: Forms = Forms(ends="phrase"),
+    on_step: Callable[[str], object] = lambda name: None,
+) -> Chosen:
+    """The best form for each kind of pass: every form on the first questions, the best few on the rest."""
+    tried = _Tried(loaded, engine, chains, base)
+    names = [name for name, form in FORMS.items() if not form.chat or tried.chats]
+    first, rest = list(range(len(chains)))[:FIRST], list(range(len(chains)))[FIRST:]
+    right: dict[Kind, dict[str, list[bool]]] = {kind: {} for kind in ASKED}
+    for name in names:
+        on_step(f"form {name}")
+        for kind in ASKED:
+            if kind != "target" or FORMS[name].mentions == 1:
+                right[kind][name] = await tried.right(name, kind, first)
+    for kind in ASKED:
+        # A form that is good for one kind is likely good for another: of equals the one that is best altogether.
+        best = sorted(right[kind], key=lambda name: -(sum(right[kind][name]) + _pooled(right, name) / 100))[:KEPT]
+        for name in best if rest else ():
+            on_step(f"{kind} as {name}")
+            right[kind][name] += await tried.right(name, kind, rest)
+        right[kind] = {name: right[kind][name] for name in best}
+    chosen = {
+        kind: max(marks, key=lambda name: (sum(marks[name]), _pooled(right, name))) for kind, marks in right.items()
+    }
+    forms = replace(base, **chosen)
+    shares = {kind: {name: sum(of) / len(of) for name, of in marks.items()} for kind, marks in right.items()}
+    on_step("two steps")
+    return Chosen(forms, shares, await tried.two_step(forms))
+
+
+def _pooled(right: dict[Kind, dict[str, list[bool]]], name: str) -> int:
+    return sum(sum(marks[name]) for marks in right.values() if name in marks)
+
+
+class _Tried:
+    def __init__(self, loaded: LoadedModel, engine: Engine, chains: Sequence[Chain], base: Forms) -> None:
+        self.loaded, self.engine, self.chains, self.base = loaded, engine, chains, base
+        self.chats = Prompts(loaded.tokenizer).has_template
+
+    async def right(self, form: str, kind: Kind, rows: Sequence[int]) -> list[bool]:
+        """Whether these questions' parts of this kind are answered right in a form."""
+        asked = [self._part(self.chains[row], kind) for row in rows]
+        said = await self._says(replace(self.base, **{kind: form}), kind, [text for text, _ in asked])
+        return [is_right(text, names) for text, (_, names) in zip(said, asked, strict=True)]
+
+    @staticmethod
+    def _part(chain: Chain, kind: Kind) -> tuple[Text, tuple[str, ...]]:
+        if kind == "direct":
+            return chain.direct, chain.answers
+        if kind == "hop1":
+            return chain.hop1, chain.bridges
+        return Wording.of(chain.hop2).naming(BLANK, chain.bridges[0]), chain.answers
+
+    async def two_step(self, forms: Forms) -> float:
+        said = await self._says(forms, "hop1", [chain.hop1 for chain in self.chains])
+        asked = [Wording.of(chain.hop2).naming(BLANK, name) for chain, name in zip(self.chains, said, strict=True)]
+        answers = await self._says(forms, "hop2", asked)
+        return sum(is_right(text, c.answers) for text, c in zip(answers, self.chains, strict=True)) / len(answers)
+
+    async def _says(self, forms: Forms, kind: Kind, texts: Sequence[Text]) -> list[str]:
+        prompts = Prompts(self.loaded.tokenizer, forms)
+        if isinstance(self.engine, Sharing):
+            self.engine.share([prompts.shared(kind)])
+        sampling = Sampling(TOKENS, 0)
+
+        async def say(text: Text) -> str:
+            try:
+                result = await self.engine.run(Pass(prompts.encode(text, kind), sampling=sampling))
+            except InvalidInput:  # examples do not fit into a small context
+                return ""
+            return phrase(self.loaded.text(result.tokens))
+
+        return list(await asyncio.gather(*map(say, texts)))
+
+
+def is_right(text: str, names: Sequence[str]) -> bool:
+    """Whether a text is one of the names, case, accents of style and a leading article aside."""
+    said = _plain(text)
+    return any(said == _plain(name) for name in names)
+
+
+def _plain(text: str) -> str:
+    return _LEADING.sub("", text.lower().strip(" .'\"’"))
+
+
+def _remembered(file: Path) -> Chosen | None:
+    try:
+        fields = json.loads(file.read_text(encoding="utf-8"))
+        return Chosen(Forms.from_fields(fields["forms"]), fields["shares"], float(fields["two_step"]))
+    except (OSError, ValueError, KeyError, TypeError, InvalidInput):  # of another version, or damaged: asked again
+        return None
+
+
+def _remember(file: Path, chosen: Chosen) -> None:
+    partial = file.with_suffix(".partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(asdict(chosen), ensure_ascii=False), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        log.warning("the forms that the probe found cannot be remembered (%s)", error.strerror or error)
+
+
+def _chain(of: str, noun: str, hop1: str, bridge: str, hop2: str, answer: str) -> Chain:
+    direct = hop2.replace(BLANK, noun.format(of))
+    return Chain(
+        Wording.of(direct[0].upper() + direct[1:]),
+        hop1.format(of[0].upper() + of[1:]),
+        hop2,
+        tuple(bridge.split("|")),
+        tuple(answer.split("|")),
+    )
+
+
+_PLACE = ("the country where {} is located", "{} is located in the country of")
+_MAKER = ("the company that makes {}", "The company that makes {} is")
+_WRITER = ("the author of {}", "{} was written by")
+_CAPITAL, _CURRENCY = "The capital of {} is", "The currency of {} is the"
+_LANGUAGE, _CONTINENT = "The official language of {} is", "{} is on the continent of"
+_CITY, _FOUNDER = "The headquarters of {} are in the city of", "The founder of {} is"
+_BORN, _COUNTRY = "{} was born in the city of", "{} was born in the country of"
+
+# Facts that anyone knows: about famous things, so that a wrong answer says something of the form.
+CHAINS: tuple[Chain, ...] = tuple(
+    _chain(of, noun, hop1, bridge, hop2, answer)
+    for (noun, hop1), of, bridge, hop2, answer in (
+        (_PLACE, "the Colosseum", "Italy", _CAPITAL, "Rome"),
+        (_MAKER, "the iPhone", "Apple|Apple Inc", _CITY, "Cupertino"),
+        (_WRITER, "Hamlet", "William Shakespeare|Shakespeare", _COUNTRY, "England|United Kingdom"),
+        (_PLACE, "the Taj Mahal", "India", _CURRENCY, "rupee|Indian rupee"),
+        (_PLACE, "the Great Wall", "China", _CONTINENT, "Asia"),
+        (_PLACE, "the Brandenburg Gate", "Germany", _LANGUAGE, "German"),
+        (_MAKER, "Windows", "Microsoft", _FOUNDER, "Bill Gates"),
+        (_PLACE, "the Parthenon", "Greece", _CAPITAL, "Athens"),
+        (_WRITER, "War and Peace", "Leo Tolstoy|Tolstoy", _COUNTRY, "Russia|Russian Empire"),
+        (_PLACE, "Mount Fuji", "Japan", _CURRENCY, "yen|Japanese yen"),
+        (_PLACE, "the Louvre", "France", _CAPITAL, "Paris"),
+        (_PLACE, "Machu Picchu", "Peru", _LANGUAGE, "Spanish"),
+        (_MAKER, "the Mustang", "Ford|Ford Motor Company", _FOUNDER, "Henry Ford"),
+        (_PLACE, "the Kremlin", "Russia", _CURRENCY, "ruble|rouble|Russian ruble"),
+        (_WRITER, "Oliver Twist", "Charles Dickens|Dickens", _COUNTRY, "England|United Kingdom"),
+        (_PLACE, "the Sphinx", "Egypt", _CONTINENT, "Africa"),
+        (_PLACE, "Big Ben", "the United Kingdom|England|UK", _CAPITAL, "London"),
+        (_PLACE, "the Sagrada Familia", "Spain", _LANGUAGE, "Spanish"),
+        (_MAKER, "Photoshop", "Adobe|Adobe Inc|Adobe Systems", _CITY, "San Jose"),
+        (_PLACE, "Chichen Itza", "Mexico", _CURRENCY, "peso|Mexican peso"),
+        (_PLACE, "the Acropolis", "Greece", _CONTINENT, "Europe"),
+        (_PLACE, "Niagara Falls", "Canada", _CAPITAL, "Ottawa"),
+        (_WRITER, "Faust", "Johann Wolfgang von Goethe|Goethe", _COUNTRY, "Germany"),
+        (_PLACE, "the Forbidden City", "China", _CAPITAL, "Beijing"),
+        (_PLACE, "Angkor Wat", "Cambodia", _CONTINENT, "Asia"),
+        (_MAKER, "the PlayStation", "Sony", _CITY, "Tokyo"),
+        (_PLACE, "the Leaning Tower of Pisa", "Italy", _LANGUAGE, "Italian"),
+        (_PLACE, "the Sydney Opera House", "Australia", _CAPITAL, "Canberra"),
+        (_WRITER, "Don Quixote", "Miguel de Cervantes|Cervantes", _COUNTRY, "Spain"),
+        (_PLACE, "Petra", "Jordan", _CAPITAL, "Amman"),
+        (_PLACE, "the Hagia Sophia", "Turkey", _CURRENCY, "lira|Turkish lira"),
+        (_MAKER, "Gmail", "Google", _FOUNDER, "Larry Page|Sergey Brin"),
+        (_PLACE, "Mount Kilimanjaro", "Tanzania", _CONTINENT, "Africa"),
+        (_PLACE, "the Statue of Liberty", "the United States|United States of America|USA", _LANGUAGE, "English"),
+        (_WRITER, "Pride and Prejudice", "Jane Austen|Austen", _COUNTRY, "England|United Kingdom"),
+        (_PLACE, "the Blue Lagoon", "Iceland", _CAPITAL, "Reykjavik"),
+        (_PLACE, "Table Mountain", "South Africa", _CURRENCY, "rand|South African rand"),
+        (_MAKER, "the Corolla", "Toyota|Toyota Motor Corporation", _CITY, "Toyota|Toyota City"),
+        (_PLACE, "Buckingham Palace", "the United Kingdom|England|UK", _CURRENCY, "pound|pound sterling|British pound"),
+        (_PLACE, "the Neuschwanstein Castle", "Germany", _CAPITAL, "Berlin"),
+    )
+)
