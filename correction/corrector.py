@@ -32,12 +32,19 @@ log = logging.getLogger(__name__)
 class Corrector:
     """Answers questions with one model, one engine, and a profile if there is one. `open_corrector` makes one by names.
 
-    max_tokens: the most tokens of a bridge, and of an answer. Raises `UnsupportedModel` for an encoder-decoder, and
+    uncalibrated: what is used without a profile, if not text as it stands. max_tokens: the most tokens of a bridge, and
+    of an answer. Raises `UnsupportedModel` for an encoder-decoder, and
     `InvalidProfile` for a profile that was made for other weights.
     """
 
     def __init__(
-        self, loaded: LoadedModel, engine: Engine, profile: Profile | None = None, *, max_tokens: int = 16
+        self,
+        loaded: LoadedModel,
+        engine: Engine,
+        profile: Profile | None = None,
+        *,
+        uncalibrated: Profile | None = None,
+        max_tokens: int = 16,
     ) -> None:
         if loaded.model.config.is_encoder_decoder:
             raise UnsupportedModel(
@@ -50,7 +57,7 @@ class Corrector:
         self.loaded = loaded
         self.engine = engine
         self.profile = profile
-        self.used = profile or Profile.uncalibrated(loaded, max_tokens)
+        self.used = profile or uncalibrated or Profile.uncalibrated(loaded, max_tokens)
         self.prompts = Prompts(loaded.tokenizer, self.used.forms, self.used.placeholder)
         self.max_tokens = max_tokens
         if isinstance(engine, Sharing):

@@ -13,13 +13,13 @@ import json
 import logging
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from correction.kept import cache_folder
 from correction.engines.base import Engine, Sharing
 from correction.errors import InvalidInput
-from correction.forms import FORMS, Forms, Kind, Wording, phrase
+from correction.forms import FORMS, PHRASES, Forms, Kind, Wording, phrase
+from correction.kept import cache_folder
 from correction.models import LoadedModel
 from correction.passes import Pass, Sampling
 from correction.prompts import Prompts, Text
@@ -77,7 +77,7 @@ async def choose_forms(
     loaded: LoadedModel,
     engine: Engine,
     chains: Sequence[Chain],
-    base: Forms = Forms(ends="phrase"),
+    base: Forms = PHRASES,
     on_step: Callable[[str], object] = lambda name: None,
 ) -> Chosen:
     """The best form for each kind of pass: every form on the first questions, the best few on the rest."""
@@ -100,8 +100,12 @@ async def choose_forms(
     chosen = {
         kind: max(marks, key=lambda name: (sum(marks[name]), _pooled(right, name))) for kind, marks in right.items()
     }
-    forms = replace(base, **chosen)
-    shares = {kind: {name: sum(of) / len(of) for name, of in marks.items()} for kind, marks in right.items()}
+    forms = base
+    for kind, name in chosen.items():
+        forms = forms.having(kind, name)
+    shares: dict[str, dict[str, float]] = {
+        kind: {name: sum(of) / len(of) for name, of in marks.items()} for kind, marks in right.items()
+    }
     on_step("two steps")
     return Chosen(forms, shares, await tried.two_step(forms))
 
@@ -118,7 +122,7 @@ class _Tried:
     async def right(self, form: str, kind: Kind, rows: Sequence[int]) -> list[bool]:
         """Whether these questions' parts of this kind are answered right in a form."""
         asked = [self._part(self.chains[row], kind) for row in rows]
-        said = await self._says(replace(self.base, **{kind: form}), kind, [text for text, _ in asked])
+        said = await self._says(self.base.having(kind, form), kind, [text for text, _ in asked])
         return [is_right(text, names) for text, (_, names) in zip(said, asked, strict=True)]
 
     @staticmethod

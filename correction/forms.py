@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 from correction.errors import InvalidInput
@@ -29,7 +29,9 @@ _PEOPLE = frozenset(
 )
 _ARTICLE = re.compile(r"(The|A|An|Its|His|Her|People|In|On) ")
 _DESCRIBED = re.compile(rf"(?P<subject>.+?) (?P<verb>{_BE})(?: the| a| an)?")
-_PLACED = re.compile(rf"(?P<subject>.+?) (?P<verb>{_BE})(?P<how>.*?) (?P<at>in|on|at|from|by|to) the (?P<kind>[a-z]+)(?: of)?")
+_PLACED = re.compile(
+    rf"(?P<subject>.+?) (?P<verb>{_BE})(?P<how>.*?) (?P<at>in|on|at|from|by|to) the (?P<kind>[a-z]+)(?: of)?"
+)
 _ACTED = re.compile(rf"(?P<subject>.+?) (?P<verb>{_BE}) (?P<how>[a-z]+) (?P<at>in|on|at|from|by|to)")
 _STANDS = re.compile(rf"(?P<subject>.+?) (?P<verb>{_BE}) (?P<at>in|on|at)")
 _ASKED = re.compile(rf"(?:what|who|which) (?P<verb>{_BE}) (?P<subject>.+?)\?", re.IGNORECASE)
@@ -106,7 +108,9 @@ FORMS: dict[str, Form] = {
         Form("chat", "a chat turn", chat=True, asks=True, begins=False),
         Form("chat_examples", "a chat with example turns", chat=True, examples=True, asks=True, begins=False),
         Form("chat_begun", "a chat turn, the answer begun with the statement", chat=True, asks=True),
-        Form("chat_examples_begun", "a chat with example turns, each answer begun", chat=True, examples=True, asks=True),
+        Form(
+            "chat_examples_begun", "a chat with example turns, each answer begun", chat=True, examples=True, asks=True
+        ),
     )
 }
 
@@ -129,6 +133,10 @@ class Forms:
     def of(self, kind: Kind) -> Form:
         """The form of a kind of pass."""
         return FORMS[getattr(self, kind)]
+
+    def having(self, kind: Kind, name: str) -> Forms:
+        """The same with another form for one kind."""
+        return replace(self, **{kind: name})  # type: ignore[arg-type]
 
     @property
     def chat(self) -> bool:
@@ -154,7 +162,9 @@ class Forms:
     def all_of(cls, name: str) -> Forms:
         """One form for every kind, as far as it can be: a target takes the one of its family with a single mention."""
         form = FORMS.get(name)
-        single = name if form is None or form.mentions == 1 and not form.chat else "examples" if form.examples else "plain"
+        single = (
+            name if form is None or (form.mentions == 1 and not form.chat) else "examples" if form.examples else "plain"
+        )
         return cls(name, name, name, single, "phrase")
 
     @classmethod
@@ -169,6 +179,10 @@ class Forms:
         forms = cls(**{**given, "examples": shown})  # type: ignore[arg-type]
         forms.check()
         return forms
+
+
+PLAIN = Forms()
+PHRASES = Forms(ends="phrase")
 
 
 def is_question(text: str) -> bool:
@@ -219,7 +233,9 @@ def _describes_person(subject: str) -> bool:
 
 # What follows a full stop that ends no sentence: "St. Louis", "J. K. Rowling", "D.C."
 _ABBREVIATED = re.compile(r"(?:^|[\s.])(?:[A-Za-z]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs)$")
-_ENDS = re.compile(r",(?!\d)|[;:\n(\[{<?!\"“”|]|\s[-–—]\s|\.(?=\s|$|[\"”')])|\s(?:is|was|are|were|which|who|where|because)\s")
+_ENDS = re.compile(
+    r",(?!\d)|[;:\n(\[{<?!\"“”|]|\s[-–—]\s|\.(?=\s|$|[\"”')])|\s(?:is|was|are|were|which|who|where|because)\s"
+)
 
 
 def phrase(text: str) -> str:

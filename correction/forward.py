@@ -48,8 +48,8 @@ class Batch:
     """Passes that run together, a step at a time: the first step reads the prompts.
 
     Between two steps the model is as it was, so that several batches can take turns on it. All passes exit at the same
-    layer. `prefixes` are beginnings that were run before. `stops` gives the tokens that end a row, and are not part of it, by its sampling. running: the numbers of the
-    passes that go on, which is nobody's when it is over.
+    layer. `prefixes` are beginnings that were run before. `stops` gives the tokens that end a row, and are not part of
+    it, by its sampling. running: the numbers of the passes that go on, which is nobody's when it is over.
     """
 
     def __init__(
@@ -74,10 +74,8 @@ class Batch:
         self._fed: Tensor | None = None  # what each place has generated last
 
     @torch.inference_mode()
-    def _laid_out(
-        self, pad: int, prefixes: Prefixes | None
-    ) -> tuple[Tensor, Tensor, list[int], DynamicCache | None]:
-        """What is left to run of each prompt, its mask, how far each row's tokens are moved, and what was run before."""
+    def _laid_out(self, pad: int, prefixes: Prefixes | None) -> tuple[Tensor, Tensor, list[int], DynamicCache | None]:
+        """What is left to run of each prompt, its mask, how far its tokens are moved, and what was run before."""
         if prefixes is None:
             return *padded(self.model, [request.prompt for request in self.passes], pad), None
         with exclusive(self.model):

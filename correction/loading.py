@@ -14,11 +14,14 @@ from correction.engines import Engine, HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import LocalVLLM, ServerVLLM, Supervised, engine_arguments
 from correction.engines.vllm.backend import Backend
 from correction.errors import InvalidInput
+from correction.form_probe import probe
+from correction.forms import FORMS, KINDS, Forms
 from correction.hub import profile_folder
-from correction.models import DEMO, LoadedModel, demo_profile_folder, load_model, resolve_device
+from correction.models import DEMO, LoadedModel, bundled_profile_folder, load_model, resolve_device
 from correction.profile import Profile
 from correction.supported import ENGINES
 
+NO_PROFILE = "none"
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +29,7 @@ async def open_corrector(
     model: str = DEMO,
     *,
     profile: Path | str | None = None,
+    form: str | None = None,
     engine: str = "hf",
     device: str = "auto",
     dtype: str = "auto",
@@ -38,10 +42,11 @@ async def open_corrector(
     """A corrector that can answer. The event loop stays free while the model loads; close it by `.engine.close()`.
 
     model: a folder, a Hugging Face id, FILE.gguf or ORG/NAME:FILE.gguf, `smollm2` or `demo`. profile: the folder that
-    `hopfix calibrate` wrote, or ORG/NAME[@REVISION] on the hub; without one the demo model has its own, and any other
-    model is used without one, which is logged as a warning. engine: `hf`, `hf+vllm` or `vllm`. device: `cpu`, `cuda`,
-    `cuda:N`, `balanced` (all GPUs) or `auto`. dtype: `float32`, `bfloat16`, `float16` or `auto`. max_tokens: the most
-    tokens of a bridge, and of an answer.
+    `hopfix calibrate` wrote, or ORG/NAME[@REVISION] on the hub; without one `demo` and `smollm2` have their own. Any
+    other model is used without one, as are these with `none`: it answers by text, in the forms of prompts that a short
+    probe finds (`correction.form_probe`), or in the `form` given. engine: `hf`, `hf+vllm` or `vllm`. device: `cpu`,
+    `cuda`, `cuda:N`, `balanced` (all GPUs) or `auto`. dtype: `float32`, `bfloat16`, `float16` or `auto`. max_tokens:
+    the most tokens of a bridge, and of an answer.
 
     vLLM runs in this process with the engine arguments `vllm_args` (or their JSON) over hopfix's, or is the server at
     `vllm_url`; in `hf+vllm` the custom forward runs a pass that vLLM takes more than `vllm_deadline` seconds with
@@ -57,13 +62,16 @@ async def open_corrector(
     if vllm_url and vllm_args:
         raise InvalidInput("a vLLM server has its arguments already", hint="give vLLM's URL or its arguments, not both")
     given = _arguments(vllm_args)
-    if profile is None and model == DEMO:
-        profile = demo_profile_folder()
-    chosen = Profile.load(await asyncio.to_thread(profile_folder, profile)) if profile else None
+    given_profile = None if profile == NO_PROFILE else profile or bundled_profile_folder(model)
+    chosen = Profile.load(await asyncio.to_thread(profile_folder, given_profile)) if given_profile else None
+    if form is not None:
+        check_form(form, chosen is not None and profile is not None)
+        chosen = None
     weights = engine != "vllm"  # else vLLM holds the only copy
     loaded = await asyncio.to_thread(load_model, model, device=device, dtype=dtype, weights=weights)
-    if chosen is None:
-        log.warning("%s has no profile: using the vocabulary mapping from the last layer into layer 0", model)
+    if chosen is not None and profile is None and chosen.fingerprint != loaded.fingerprint:
+        log.warning("the profile that comes with hopfix is for other weights of %s: it is not used", model)
+        chosen = None
 
     def vllm() -> Backend:
         if vllm_url:
@@ -76,12 +84,35 @@ async def open_corrector(
 
     started = _engine(engine, loaded, vllm, vllm_deadline)
     try:
-        corrector = Corrector(loaded, started, chosen, max_tokens=max_tokens)
+        if chosen is not None:
+            Corrector(loaded, started, chosen)  # whether they belong together is said before vLLM is started
         await started.start()
+        uncalibrated = None
+        if chosen is None:
+            uncalibrated = await _uncalibrated(loaded, started, form, max_tokens)
+        return Corrector(loaded, started, chosen, uncalibrated=uncalibrated, max_tokens=max_tokens)
     except BaseException:
         await started.close()
         raise
-    return corrector
+
+
+async def _uncalibrated(loaded: LoadedModel, engine: Engine, form: str | None, max_tokens: int) -> Profile:
+    """What a model without a profile is used with: text, in the given form, or in the forms that the probe finds."""
+    if form is not None:
+        return Profile.uncalibrated(loaded, max_tokens, Forms.all_of(form))
+    log.warning("%s has no profile: it answers by text, and nothing is patched unless that is asked for", loaded.name)
+    chosen = await probe(loaded, engine)
+    shown = ", ".join(f"{kind} as {getattr(chosen.forms, kind)}" for kind in KINDS)
+    log.info("forms of prompts for %s: %s; questions with two hops by %s", loaded.name, shown, chosen.strategy)
+    return Profile.uncalibrated(loaded, max_tokens, chosen.forms, chosen.strategy)
+
+
+def check_form(form: str, profiled: bool) -> None:
+    """Raises `InvalidInput` for a form that there is none of, or beside a profile, which has its own."""
+    if form not in FORMS:
+        raise InvalidInput(f"unknown form {form!r}", hint=f"choose one of {', '.join(FORMS)}", param="form")
+    if profiled:
+        raise InvalidInput("a profile has its own forms", hint="give a profile or a form, not both", param="form")
 
 
 def _arguments(given: Mapping[str, Any] | str | None) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ from transformers.utils import logging as transformers_logging
 from correction.architecture import Blocks
 from correction.errors import InvalidInput, ModelNotFound, UnsupportedModel
 from correction.gguf import gguf_config, gguf_folder
-from correction.named import gguf_file
+from correction.named import SMOLLM2, gguf_file
 from correction.passes import ModelShape, Sampling
 from correction.precision import automatic, resolve_dtype
 from correction.quantized import check_quantization, method_of
@@ -130,6 +130,14 @@ def demo_folder() -> Path:
 def demo_profile_folder() -> Path:
     """The folder of the bundled demo model's profile."""
     return Path(str(resources.files("correction") / "demo" / "profile"))
+
+
+def bundled_profile_folder(model: str) -> Path | None:
+    """The folder of the profile that comes with hopfix for a model of this name, None if there is none."""
+    if model == DEMO:
+        return demo_profile_folder()
+    folder = Path(str(resources.files("correction") / "profiles" / model))
+    return folder if model == SMOLLM2 and folder.is_dir() else None
 
 
 def resolve_device(device: str) -> torch.device:

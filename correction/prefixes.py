@@ -61,8 +61,9 @@ class Prefixes:
         if request.sampling.prompt_logprobs is not None:
             return None
         length = len(request.prompt)
-        sites = [site.position % length for site in (*request.captures, *request.patches)]
-        most = min([length - 1, *sites])
+        read = [capture.position % length for capture in request.captures]
+        written = [patch.position % length for patch in request.patches]
+        most = min([length - 1, *read, *written])
         fitting = [t for t in self._shared if len(t) <= most and request.prompt[: len(t)] == t]
         return self._run(max(fitting, key=len)) if fitting else None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from correction.confidence import Confidence, Weights
 from correction.errors import InvalidInput, InvalidProfile
-from correction.forms import Forms
+from correction.forms import PLAIN, Forms
 from correction.mappings import MAPPINGS, Mapping, check_fitted_for, load_mapping, mapping_named, save_mapping
 from correction.models import LoadedModel
 from correction.prompts import PLACEHOLDER
@@ -22,7 +22,7 @@ from correction.prompts import PLACEHOLDER
 SCHEMA_VERSION = 3
 FILE, MAPPING_FILE = "profile.json", "mapping.safetensors"
 FITTED = "fitted"  # the mapping of a choice that is the profile's own, in MAPPING_FILE
-DEPLOYABLE = ("deployed", "two_step")
+DEPLOYABLE = ("deployed", "two_step", "direct")
 CHOICES = ("choice", "patched", "mid_layer", "back_patched")
 
 
@@ -70,9 +70,9 @@ class Profile:
     answer_layer: the layer that the last hop is left at, None for the last.
 
     patched, mid_layer, back_patched: the best choices of those strategies; `back_patching` says that questions without
-    hops are answered by the last of them. forms: how texts are put to the model. placeholder: the token that stands for the bridge in hop 2. evidence: what
-    calibration found, as plain data. replay: questions that must be answered as they were. fitted: the profile's own
-    mapping, asked for as `fitted`.
+    hops are answered by the last of them. forms: how texts are put to the model. placeholder: the token that stands for
+    the bridge in hop 2. evidence: what calibration found, as plain data. replay: questions that must be answered as
+    they were. fitted: the profile's own mapping, asked for as `fitted`.
     """
 
     model: str
@@ -86,7 +86,7 @@ class Profile:
     back_patching: bool = False
     thresholds: Thresholds = Thresholds()
     confidence: Confidence = field(default_factory=lambda: Confidence({}))
-    forms: Forms = Forms()
+    forms: Forms = PLAIN
     placeholder: str = PLACEHOLDER
     evidence: dict[str, Any] = field(default_factory=dict)
     replay: tuple[Replay, ...] = ()
@@ -99,8 +99,13 @@ class Profile:
         return f"{Path(self.model).name}@{self.fingerprint.removeprefix('sha256:')[:12]}"
 
     @classmethod
-    def uncalibrated(cls, loaded: LoadedModel, max_tokens: int) -> Profile:
-        """What a model without a profile is used with: the vocabulary mapping from the last layer into layer 0."""
+    def uncalibrated(
+        cls, loaded: LoadedModel, max_tokens: int, forms: Forms = PLAIN, strategy: str = "two_step"
+    ) -> Profile:
+        """What a model without a profile is used with: text, since nobody has measured a patch on it.
+
+        The choices are for those who ask for a patch: the vocabulary mapping from the last layer into layer 0.
+        """
         depth = loaded.parts.depth
         # Without calibration there is no best pair; the middle of the source, early in the target, is the usual guess.
         middle = Choice(max(1, depth // 2), min(1, depth - 1), "identity")
@@ -112,7 +117,16 @@ class Profile:
             mid_layer=middle,
             back_patched=replace(middle, source_layer=max(2, depth - 1) if depth > 1 else 1),
             thresholds=Thresholds(bridge_tokens=max_tokens),
+            strategy=strategy,
+            forms=forms,
         )
+
+    @property
+    def why_text(self) -> str:
+        """Why the profile answers by text."""
+        if not self.evidence:
+            return "the model has no profile, so nobody has measured whether a patch helps it"
+        return f"calibration found {self.strategy} no worse"
 
     def mapping(self, choice: Choice) -> Mapping:
         """The choice's mapping. Raises `InvalidInput` for an unknown one, `InvalidMapping` for a damaged file."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from transformers import PreTrainedTokenizerBase
 
 from correction.errors import InvalidInput
-from correction.forms import FORMS, Example, Form, Forms, Kind, Wording, is_question
+from correction.forms import FORMS, PLAIN, Example, Form, Forms, Kind, Wording, is_question
 from correction.questions import BLANK
 
 PLACEHOLDER = "x"
@@ -61,7 +61,7 @@ class Prompts:
     """
 
     tokenizer: PreTrainedTokenizerBase
-    forms: Forms = Forms()
+    forms: Forms = PLAIN
     placeholder: str = PLACEHOLDER
     _blanks: dict[tuple[str, Kind, int], Blank] = field(default_factory=dict, init=False, repr=False)
 
@@ -144,7 +144,8 @@ class Prompts:
     def encode_step_by_step(self, text: str) -> tuple[int, ...]:
         """Token ids of a text with "Let's think step by step" (Kojima et al. 2022): the model is to reason aloud."""
         if self.has_template:
-            return self._ids(self._templated([{"role": "user", "content": f"{text.strip()}\n{STEP_BY_STEP}"}]), _CHAT)[0]
+            turn = {"role": "user", "content": f"{text.strip()}\n{STEP_BY_STEP}"}
+            return self._ids(self._templated([turn]), _CHAT)[0]
         return self._ids(f"Q: {text.strip()}\nA: {STEP_BY_STEP}")[0]
 
     def encode_chat(self, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:

@@ -55,9 +55,7 @@ def _recurrent(model: PreTrainedModel) -> bool:
 
 
 class _Decoder:
-    def __init__(
-        self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, cache: DynamicCache | None
-    ) -> None:
+    def __init__(self, model: PreTrainedModel, tokens: Tensor, mask: Tensor, cache: DynamicCache | None) -> None:
         self.model, self.tokens, self.mask = model, tokens, mask
         self.cached = "cache_params" if _recurrent(model) else "past_key_values"
         self.cache: Any = cache

@@ -41,8 +41,3 @@ def test_help_imports_no_torch() -> None:
     assert done.returncode == 0, done.stderr
     for command in ("answer", "serve", "eval", "calibrate", "inspect", "fit", "bench", "train-demo"):
         assert command in done.stdout
-
-
-def test_no_file_is_long() -> None:
-    files = [f for package in FORBIDDEN for f in (ROOT / package).rglob("*.py")]
-    assert not {f.name: n for f in files if (n := len(f.read_text(encoding="utf-8").splitlines())) > 300}

@@ -26,8 +26,8 @@ from correction.forward import Batch, Row
 from correction.grid import Grid, GridPass, check_grid, joined, run_tile, tiles
 from correction.memory import out_of_memory
 from correction.models import LoadedModel
-from correction.prefixes import Prefixes
 from correction.passes import Alternative, Heard, Pass, PassResult, Step, check_pass
+from correction.prefixes import Prefixes
 
 BATCH_TOKENS = 16384  # the most of a batch, padding included
 LONG = 32  # passes that may generate more tokens than this run in batches of their own
@@ -152,7 +152,9 @@ class HFEngine:
         if live.batch is None:
             loaded = self.loaded
             requests = [entry.request for entry in live.entries]
-            live.batch = Batch(loaded.model, loaded.parts, requests, stops=loaded.stops, pad=loaded.pad_token, prefixes=self.prefixes)
+            live.batch = Batch(
+                loaded.model, loaded.parts, requests, stops=loaded.stops, pad=loaded.pad_token, prefixes=self.prefixes
+            )
         for _ in range(live.lane.steps):
             for number, entry in enumerate(live.entries):
                 if entry.future.done():

@@ -29,9 +29,12 @@ async def deployed(asking: Asking, profile: Profile, question: Question, hops: H
     text, with the reason in `fallback`.
     """
     deploying = _Deploying(asking, profile, hops)
+    if profile.strategy == "direct":
+        plain = await direct(asking, profile, question, hops)
+        return replace(plain, fallback=Fallback(profile.why_text, asking.engine_name, "direct"))
     if profile.strategy == "two_step":
         first = await asking.read(asking.prompt(hops.hop1, "hop1"), "hop1")
-        return await deploying.text(question, first, "calibration found two_step no worse")
+        return await deploying.text(question, first, profile.why_text)
     bridges: list[Candidate] = []
     for number, hop in enumerate(hops.chain[:-1], start=1):
         reading, bridges = await deploying.bridges(hop, bridges, f"hop{number}")

@@ -61,7 +61,9 @@ async def pairs(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Pair
     layers = range(1, depth + 1)
     follow = tuple(Capture(layer, follow=True) for layer in layers)
     read = Sampling(corrector.max_tokens, 0)
-    given = await asyncio.gather(*(engine.run(Pass(prompts.encode(q.hop1, "hop1"), follow, sampling=read)) for q in questions))
+    given = await asyncio.gather(
+        *(engine.run(Pass(prompts.encode(q.hop1, "hop1"), follow, sampling=read)) for q in questions)
+    )
 
     async def target(question: GoldQuestion, bridge: tuple[int, ...]) -> Tensor:
         blank = prompts.encode_blank(question.hop2, len(bridge))

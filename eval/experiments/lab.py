@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from correction.corrector import Corrector
-from correction.errors import InvalidInput
 from correction.forward import states as all_states
 from correction.grid import GridPass
 from correction.inspector import Host, Inspector

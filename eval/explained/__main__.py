@@ -73,7 +73,9 @@ async def readings(inspector: Inspector, corrector: Corrector, folder: Path) -> 
     asked = demo_questions("test", TEST)
     encode = corrector.prompts.encode
     curves = {
-        "hop 1 alone, at its last token": await share_read(inspector, asked, [encode(q.hop1, "hop1") for q in asked], -1),
+        "hop 1 alone, at its last token": await share_read(
+            inspector, asked, [encode(q.hop1, "hop1") for q in asked], -1
+        ),
         "the whole question, at any token": await share_read(inspector, asked, [encode(q.question) for q in asked]),
     }
     rows = [[name, *(f"{share:.0%}" for share in curve.values())] for name, curve in curves.items()]

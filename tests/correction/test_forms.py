@@ -34,7 +34,9 @@ def test_a_question_becomes_a_statement(question: str, statement: str | None) ->
 
 
 def test_a_wording_keeps_what_was_given() -> None:
-    assert Wording.of("Who runs Sony?", "Sony is led by") == Wording("Sony is led by", "Who runs Sony?", "Sony is led by")
+    assert Wording.of("Who runs Sony?", "Sony is led by") == Wording(
+        "Sony is led by", "Who runs Sony?", "Sony is led by"
+    )
     assert Wording.of("What is the capital of Peru?").given == "What is the capital of Peru?"
     assert Wording.of("The capital of {} is").naming("{}", "Peru").question == "What is the capital of Peru?"
 

@@ -112,7 +112,9 @@ def test_messages_that_a_template_refuses_are_bad_input(demo: LoadedModel, templ
 
 def test_a_begun_answer_names_the_bridge_twice(demo: LoadedModel) -> None:
     prompts = Prompts(demo.tokenizer, Forms(hop2="begun", examples=()))
-    assert prompts.form("The capital of Peru is", "hop2") == "Q: What is the capital of Peru?\nA: The capital of Peru is"
+    assert (
+        prompts.form("The capital of Peru is", "hop2") == "Q: What is the capital of Peru?\nA: The capital of Peru is"
+    )
     blank = prompts.encode_blank("The capital of {} is", 2, "hop2")
     assert [len(mention) for mention in blank.mentions] == [2, 2]
     assert {prompts.tokenizer.decode([blank.tokens[site]]).strip() for site in blank.sites} == {"x"}
