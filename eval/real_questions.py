@@ -1,8 +1,8 @@
 """Two-hop questions about the real world, for models that were trained on it: `hopfix eval --questions real`.
 
 The facts are the demo world's, all of them true; here they are asked in plain English of any model. Each question has
-its hops as clozes, for a model that completes, and as questions, for one that is asked. About two thirds are about
-subjects that many people know (`real_famous.tsv`), the rest about ones that few do. No bridge, and nothing that a
+its hops as clozes, for a model that completes, and as questions, for one that is asked. About three quarters are
+about subjects that many people know (`real_famous.tsv`), the rest about ones that few do. No bridge, and nothing that a
 calibration question names, comes up in the test set.
 
     python -m eval.real_questions FOLDER     writes calibration.jsonl, test.jsonl and one_hop.jsonl
@@ -30,9 +30,18 @@ from eval.real_wordings import BRANDS, FIRST, SECOND, TYPES, First
 NAME = "real"
 CALIBRATION, TEST, ONE_HOP = 600, 1600, 200
 CALIBRATION_SHARE = 0.3  # of the bridges of each kind
-FAMOUS_SHARE = 2 / 3
-RARELY_KNOWN = {"person_birth_year", "country_calling_code", "country_domain"}  # a small share each
-RARE_WEIGHT = 0.6
+FAMOUS_SHARE = 0.75
+# Second hops that only large models know: fewer questions each, so that a small model's figures are not mostly noise.
+RARELY_KNOWN = {
+    "person_birth_year",
+    "person_birthplace",
+    "country_calling_code",
+    "country_domain",
+    "company_ceo",
+    "company_founder",
+}
+RARE_WEIGHT = 0.4
+MOST_OF_ONE = 0.03  # of the questions about one bridge
 
 
 # Born where the country has another name today than it had then, or was part of another; and companies whose seat is
@@ -144,7 +153,7 @@ def _split(facts: dict[str, dict[str, Fact]]) -> dict[tuple[str, str], str]:
 
 
 def _spread(chains: Sequence[Chain], count: int) -> list[Chain]:
-    """`count` chains: evenly over the types and, within a type, over bridges and answers; mostly of famous subjects."""
+    """`count` chains, evenly over the types: mostly of famous subjects, the others evenly over bridges and answers."""
     rng = random.Random(f"real {count}")
     pools: dict[tuple[str, bool], list[Chain]] = defaultdict(list)
     for chain in rng.sample(chains, len(chains)):
@@ -161,13 +170,15 @@ def _spread(chains: Sequence[Chain], count: int) -> list[Chain]:
             wanted = famous < FAMOUS_SHARE * (number + 1)
             pool = pools[type, wanted] or pools[type, not wanted]
             famous += pool is pools[type, True]
+            # What many people know, as often as there is of it; of the rest, bridges evenly.
             chain = min(
                 pool,
-                key=lambda c: (
-                    asked[c.type, c.bridge],
-                    asked[c.type, c.hop2.object],
+                key=lambda c, even=not wanted: (
+                    asked["", c.bridge] >= MOST_OF_ONE * count,
+                    even and asked[c.type, c.bridge],
+                    even and asked[c.type, c.hop2.object],
                     subjects[c.hop1.subject],
-                    asked["", c.bridge],
+                    even and asked["", c.bridge],
                 ),
             )
             pool.remove(chain)
