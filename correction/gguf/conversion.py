@@ -16,7 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import quantization_config
 
 from correction.errors import ModelNotFound, UnsupportedModel
@@ -76,7 +76,17 @@ def _convert(contents: Contents, name: str, folder: Path) -> None:
     log.info("unpacking %s into %s, once", contents.file, folder.parent)
     config = _config(contents, name)
     skeleton(name, config, contents.dtype)  # raises for what makes no model
+    tokenizer = _tokenizer(contents, name)
     _warn_of(contents)
+    ends = end_ids(contents.metadata)
+    with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # bars, which no option takes away
+        model = _unpacked(contents, config, name)
+        model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
+        model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _tokenizer(contents: Contents, name: str) -> PreTrainedTokenizerBase:
     try:
         made = AutoTokenizer.from_pretrained(contents.file.parent, gguf_file=contents.file.name)
     except Exception as error:
@@ -85,13 +95,7 @@ def _convert(contents: Contents, name: str, folder: Path) -> None:
             hint="give the model as it is on the hub, or another one",
             param="model",
         ) from error
-    tokenizer = mend(made, contents.metadata)
-    ends = end_ids(contents.metadata)
-    with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # bars, which no option takes away
-        model = _unpacked(contents, config, name)
-        model.generation_config.eos_token_id = ends[0] if len(ends) == 1 else ends or None
-        model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return mend(made, contents.metadata)
 
 
 def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTrainedModel:

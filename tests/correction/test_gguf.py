@@ -201,6 +201,13 @@ def test_a_file_that_is_not_there() -> None:
         load_model("/nowhere/tiny.gguf")
 
 
+def test_a_folder_with_one_such_file_is_that_file(tiny: Path, tmp_path: Path) -> None:
+    assert load_model(str(tmp_path), device="cpu").folder == load(tiny).folder
+    write_gguf(tmp_path / "other.gguf")
+    with pytest.raises(ModelNotFound, match=r"there are 2 models in .*: name one: .*other\.gguf"):
+        load_model(str(tmp_path))
+
+
 def test_the_packages_that_read_such_files_are_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "find_spec", lambda name: None if name == "gguf" else find_spec(name))
     with pytest.raises(UnsupportedModel, match=r"needs the package gguf: pip install 'hopfix\[gguf\]'"):
