@@ -17,7 +17,6 @@ from pathlib import Path
 
 import transformers
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import quantization_config
 
 from correction.errors import ModelNotFound, UnsupportedModel
 from correction.gguf.contents import Contents, read
@@ -99,9 +98,9 @@ def _tokenizer(contents: Contents, name: str) -> PreTrainedTokenizerBase:
 
 
 def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTrainedModel:
-    """The model with weights of plain numbers. Newer versions of transformers would leave them packed for a GPU."""
-    gguf = getattr(quantization_config, "GgufConfig", None)
-    plain = {"quantization_config": gguf(dequantize=True)} if gguf else {}
+    """The model with weights of plain numbers; transformers would leave them packed where it has kernels for that."""
+    from transformers import GgufConfig
+
     try:
         model, found = model_kind(config).from_pretrained(
             contents.file.parent,
@@ -109,7 +108,7 @@ def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTra
             config=config,
             dtype=contents.dtype,
             output_loading_info=True,
-            **plain,
+            quantization_config=GgufConfig(dequantize=True),
         )
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         raise ModelNotFound(f"cannot unpack the weights of {name!r}", hint=_first_line(error), param="model") from error
@@ -121,8 +120,6 @@ def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTra
             hint="give the model as it is on the hub",
             param="model",
         )
-    if quantizer := getattr(model, "hf_quantizer", None):
-        quantizer.remove_quantization_config(model)  # it is none any more, and would not be saved
     return model
 
 
