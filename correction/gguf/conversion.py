@@ -16,8 +16,7 @@ from io import StringIO
 from pathlib import Path
 
 import transformers
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel
-from transformers.utils import quantization_config
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from correction.errors import ModelNotFound, UnsupportedModel
 from correction.gguf.contents import Contents, read
@@ -76,16 +75,8 @@ def _convert(contents: Contents, name: str, folder: Path) -> None:
     log.info("unpacking %s into %s, once", contents.file, folder.parent)
     config = _config(contents, name)
     skeleton(name, config, contents.dtype)  # raises for what makes no model
+    tokenizer = _tokenizer(contents, name)
     _warn_of(contents)
-    try:
-        made = AutoTokenizer.from_pretrained(contents.file.parent, gguf_file=contents.file.name)
-    except Exception as error:
-        raise UnsupportedModel(
-            f"the tokenizer in {name!r} cannot be read ({_first_line(error)})",
-            hint="give the model as it is on the hub, or another one",
-            param="model",
-        ) from error
-    tokenizer = mend(made, contents.metadata)
     ends = end_ids(contents.metadata)
     with nullcontext() if sys.stderr.isatty() else redirect_stderr(StringIO()):  # bars, which no option takes away
         model = _unpacked(contents, config, name)
@@ -94,10 +85,22 @@ def _convert(contents: Contents, name: str, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
+def _tokenizer(contents: Contents, name: str) -> PreTrainedTokenizerBase:
+    try:
+        made = AutoTokenizer.from_pretrained(contents.file.parent, gguf_file=contents.file.name)
+    except Exception as error:
+        raise UnsupportedModel(
+            f"the tokenizer in {name!r} cannot be read ({_first_line(error)})",
+            hint="give the model as it is on the hub, or another one",
+            param="model",
+        ) from error
+    return mend(made, contents.metadata)
+
+
 def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTrainedModel:
-    """The model with weights of plain numbers. Newer versions of transformers would leave them packed for a GPU."""
-    gguf = getattr(quantization_config, "GgufConfig", None)
-    plain = {"quantization_config": gguf(dequantize=True)} if gguf else {}
+    """The model with weights of plain numbers; transformers would leave them packed where it has kernels for that."""
+    from transformers import GgufConfig
+
     try:
         model, found = model_kind(config).from_pretrained(
             contents.file.parent,
@@ -105,7 +108,7 @@ def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTra
             config=config,
             dtype=contents.dtype,
             output_loading_info=True,
-            **plain,
+            quantization_config=GgufConfig(dequantize=True),
         )
     except (OSError, ValueError, RuntimeError, LookupError) as error:
         raise ModelNotFound(f"cannot unpack the weights of {name!r}", hint=_first_line(error), param="model") from error
@@ -117,8 +120,6 @@ def _unpacked(contents: Contents, config: PreTrainedConfig, name: str) -> PreTra
             hint="give the model as it is on the hub",
             param="model",
         )
-    if quantizer := getattr(model, "hf_quantizer", None):
-        quantizer.remove_quantization_config(model)  # it is none any more, and would not be saved
     return model
 
 

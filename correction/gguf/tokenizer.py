@@ -9,7 +9,7 @@ for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from tokenizers import Regex, normalizers, pre_tokenizers, processors
@@ -66,6 +66,8 @@ def end_ids(metadata: Mapping[str, Any]) -> list[int]:
 
 
 def _split_words(tokenizer: PreTrainedTokenizerBase, how: str) -> None:
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
     if how in SINGLE_DIGITS:
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [
@@ -75,17 +77,8 @@ def _split_words(tokenizer: PreTrainedTokenizerBase, how: str) -> None:
         )
     if how in WHOLE_WORDS:
         tokenizer.backend_tokenizer.model.ignore_merges = True
-    if how not in (*GPT2_WORDS, *SINGLE_DIGITS) and how not in _known():
+    if how not in (*GPT2_WORDS, *SINGLE_DIGITS, *GGUF_PRE_TOKENIZER_SPLITS):
         log.warning("words are split as GPT-2's are: it is not known how this tokenizer (%s) splits them", how)
-
-
-def _known() -> Collection[str]:
-    """The vocabularies that this version of transformers splits in their own way."""
-    try:
-        from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
-    except ImportError:  # before 5.19
-        return ()
-    return GGUF_PRE_TOKENIZER_SPLITS.keys()  # type: ignore[no-any-return]
 
 
 def _start_without_space(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -97,7 +90,9 @@ def _start_without_space(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def _start_and_end(tokenizer: PreTrainedTokenizerBase, metadata: Mapping[str, Any], kind: object) -> None:
-    """The tokens around every text."""
+    """The tokens around every text; what transformers made stays where the file is silent and the kind another one."""
+    if kind not in ("gpt2", "llama", "t5") and "tokenizer.ggml.add_bos_token" not in metadata:
+        return
     starts = kind == "llama" or metadata.get("tokenizer.ggml.pre") in STARTS
     start = metadata.get("tokenizer.ggml.add_bos_token", starts)
     end = metadata.get("tokenizer.ggml.add_eos_token", kind == "t5")

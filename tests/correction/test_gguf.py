@@ -133,6 +133,13 @@ def test_a_file_of_the_hub(tiny: Path, tmp_path: Path) -> None:
         assert "no folder and no repository" in models("org/nothing:tiny.gguf").stderr
 
 
+def test_what_is_not_taken_over_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load(write_gguf(tmp_path / "plain.gguf"))
+    assert not caplog.text
+    load(write_gguf(tmp_path / "long.gguf", llama__rope__scaling__type="linear"))
+    assert "long.gguf stretches its rotary embeddings, which is not taken over" in caplog.text
+
+
 # What cannot be loaded
 
 
@@ -201,9 +208,16 @@ def test_a_file_that_is_not_there() -> None:
         load_model("/nowhere/tiny.gguf")
 
 
+def test_a_folder_with_one_such_file_is_that_file(tiny: Path, tmp_path: Path) -> None:
+    assert load_model(str(tmp_path), device="cpu").folder == load(tiny).folder
+    write_gguf(tmp_path / "other.gguf")
+    with pytest.raises(ModelNotFound, match=r"there are 2 models in .*: name one: .*other\.gguf"):
+        load_model(str(tmp_path))
+
+
 def test_the_packages_that_read_such_files_are_named(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "find_spec", lambda name: None if name == "gguf" else find_spec(name))
-    with pytest.raises(UnsupportedModel, match=r"needs the package gguf: pip install 'hopfix\[gguf\]'"):
+    with pytest.raises(UnsupportedModel, match=r"reading .*tiny\.gguf' needs gguf: pip install 'hopfix\[gguf\]'"):
         load(tiny)
 
 

@@ -25,6 +25,9 @@ def models(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 def test_what_is_here_is_listed_without_torch(tmp_path: Path) -> None:
     hub = tmp_path / "hub" / "models--org--small" / "snapshots" / ("a" * 40)
     hub.mkdir(parents=True)
+    packed = tmp_path / "hub" / "models--org--packed-GGUF" / "snapshots" / ("b" * 40)
+    (packed / "q4").mkdir(parents=True)
+    (packed / "q4" / "packed.gguf").write_bytes(b"GGUF")
     (hub / "config.json").write_text('{"model_type": "llama"}')
     code = "import sys, service.cli as c\ntry: c.main()\nfinally: assert 'torch' not in sys.modules"
     done = subprocess.run(
@@ -37,7 +40,10 @@ def test_what_is_here_is_listed_without_torch(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)
     assert {(entry["name"], entry["kind"]) for entry in listed["bundled"]} == {("demo", "model"), ("demo", "profile")}
-    assert [(entry["name"], entry["about"]) for entry in listed["hub_cache"]] == [("org/small", "llama")]
+    assert [(entry["name"], entry["about"]) for entry in listed["hub_cache"]] == [
+        ("org/packed-GGUF:q4/packed.gguf", "GGUF"),
+        ("org/small", "llama"),
+    ]
     assert listed["tested"]["llama"] == "Llama"
 
 
