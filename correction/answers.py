@@ -8,6 +8,7 @@ from typing import Any
 from correction.confidence import Signs
 from correction.passes import PassResult
 from correction.profile import Choice
+from correction.selection import Judged
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class Answer:
     profile: its name. confidence: the probability that the answer is right, calibrated where the profile says how.
     fallback: None unless something else than what was asked for gave the answer. timings_ms: milliseconds by stage
     (`decompose`, `hop1`, `hop2`, `direct`, ...) and `total`. signs: what the confidence was calculated from.
+    candidates: every answer that the patched passes gave, the likeliest first, as they were before the plain one was
+    known.
     """
 
     answer: str
@@ -84,7 +87,8 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     timings_ms: dict[str, float] = field(default_factory=dict)
     signs: Signs | None = None
+    candidates: tuple[Judged, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; without `signs`, what the confidence was calculated from."""
-        return {name: value for name, value in asdict(self).items() if name != "signs"}
+        """Plain data for JSON; without `signs` and `candidates`, what the confidence was calculated from."""
+        return {name: value for name, value in asdict(self).items() if name not in ("signs", "candidates")}

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-# exit: hop 1 was left early. full: it ran to its end. marginal: several bridges were weighed. two_step: text.
-# direct: no hops are known. kept: direct, though hops are known.
-Route = Literal["exit", "full", "marginal", "two_step", "direct", "kept"]
-ROUTES: tuple[Route, ...] = ("exit", "full", "marginal", "two_step", "direct", "kept")
+# exit: hop 1 was left early. full: it ran to its end. marginal: several bridges were weighed. compared: one of these,
+# with the plain answer beside it. two_step: text. direct: no hops are known. kept: direct, though hops are known.
+Route = Literal["exit", "full", "marginal", "compared", "two_step", "direct", "kept"]
+ROUTES: tuple[Route, ...] = get_args(Route)
 MOST = 12.0  # log-odds beyond which float32 log-probabilities say nothing
 
 
@@ -22,8 +22,10 @@ MOST = 12.0  # log-odds beyond which float32 log-probabilities say nothing
 class Signs:
     """What a route said of itself, as probabilities; None where a route has no such thing.
 
-    answer: of the answer. bridge: of the bridge. first: of the bridge's first token. early: that an early layer's state
-    already gives that token, by the logit lens: what a model knows it tends to know early.
+    answer: of the answer. bridge: of the bridges behind it; of a plain answer what other answers leave. first: of the
+    bridge's first token. early: that an early layer's state already gives that token, by the logit lens: what a model
+    knows it tends to know early. plain: above a half, and the more so the surer the plain answer is, if that says the
+    same; below it if it says something else.
     """
 
     route: Route
@@ -31,6 +33,7 @@ class Signs:
     bridge: float | None = None
     first: float | None = None
     early: float | None = None
+    plain: float | None = None
 
     @property
     def log_odds(self) -> tuple[float, ...]:
@@ -43,7 +46,7 @@ class Signs:
         return self.answer if self.bridge is None else self.bridge * self.answer
 
 
-FIELDS = ("answer", "bridge", "first", "early")
+FIELDS = ("answer", "bridge", "first", "early", "plain")
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Weights:
     first: float
     early: float
     rows: int
+    plain: float = 0.0
 
 
 @dataclass(frozen=True)

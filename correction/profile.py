@@ -51,7 +51,8 @@ class Thresholds:
 
     exit, answer: a bridge or an answer read early with less is read again in full depth. sure: a bridge with less is
     weighed against the likeliest others, `bridges` altogether. select: below this confidence the plain answer is asked
-    for too, and the more confident one returned. bridge_tokens: a longer bridge falls back to text.
+    for too, and returned unless another is more confident by more than `margin`. bridge_tokens: a longer bridge falls
+    back to text.
     """
 
     exit: float = 0.0
@@ -60,6 +61,7 @@ class Thresholds:
     select: float = 0.0
     bridges: int = 1
     bridge_tokens: int = 16
+    margin: float = 0.0
 
 
 @dataclass(frozen=True)

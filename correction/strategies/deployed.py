@@ -2,13 +2,14 @@
 
 Sure of its bridge, it patches the states that predict it. Unsure, it weighs the likeliest bridges
 (`correction.bridges`). Where the calibrated confidence of what comes out is low, the plain answer is asked for too, and
-the more confident of the two is returned.
+stays unless another is clearly surer (`correction.selection`).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 
 from correction.answers import Answer, Bridge, Fallback, HopResult
@@ -19,6 +20,7 @@ from correction.forms import Kind
 from correction.passes import PassResult, Relay, Sampling
 from correction.profile import Choice, Profile, Thresholds
 from correction.questions import Hops, Question
+from correction.selection import Judged, compared, normal
 from correction.strategies.text import direct, text_from
 
 
@@ -41,19 +43,34 @@ async def deployed(asking: Asking, profile: Profile, question: Question, hops: H
         if number == 1:
             first = reading
         if not bridges or (len(bridges) == 1 and deploying.too_long(bridges[0].reading)):
-            reason = deploying.why_not(reading)
-            return await deploying.text(question, first, reason)
-    answered = await deploying.answer(bridges)
+            answers = [await deploying.text(question, first, deploying.why_not(reading))]
+            break
+    else:
+        answers = await deploying.answers(bridges)
+    answered = answers[0]
     assert answered.confidence is not None
-    if answered.confidence >= profile.thresholds.select:
+    if answered.strategy == "direct" or (answered.answer and answered.confidence >= profile.thresholds.select):
         return answered
-    plain = await direct(asking, profile, question, hops)
-    assert plain.confidence is not None
-    if plain.confidence <= answered.confidence:
-        return replace(answered, direct_answer=plain.answer)
-    reason = f"the plain answer is the more confident one ({plain.confidence:.2f} against {answered.confidence:.2f})"
+    return settled(answers, await direct(asking, profile, question, hops), profile, asking.engine_name)
+
+
+def settled(answers: Sequence[Answer], plain: Answer, profile: Profile, engine: str) -> Answer:
+    """One of the corrected answers or the plain one, by the profile's confidence in each (`correction.selection`)."""
+    assert plain.signs is not None
+    candidates = answers[0].candidates
+    found = compared(candidates, Judged(plain.answer, plain.signs), profile.confidence)
+    if found.rival is not None and found.overrules(profile.thresholds.margin):
+        return replace(answers[found.rival], confidence=found.surest, direct_answer=plain.answer)
+    if found.kept is not None:
+        return replace(answers[found.kept], confidence=found.plain, direct_answer=plain.answer)
+    reason = f"the plain answer is the more confident one ({found.plain:.2f} against {found.surest:.2f})"
     return replace(
-        plain, bridge=answered.bridge, hops=answered.hops, fallback=Fallback(reason, asking.engine_name, "direct")
+        plain,
+        confidence=max(0.0, found.plain),
+        bridge=answers[0].bridge,
+        hops=answers[0].hops,
+        candidates=candidates,
+        fallback=Fallback(reason, engine, "direct"),
     )
 
 
@@ -66,6 +83,7 @@ class _Deploying:
         self.mapping = profile.mapping(profile.choice)
         self.said: list[HopResult] = []
         self.first: Reading | None = None  # of hop 1
+        self.fits = True  # whether the states that predict a bridge could be written as they are
         self.relayed: PassResult | None = None  # the last hop, where the engine has run it in one go with hop 1
 
     async def bridges(self, hop: str, before: list[Candidate], stage: str) -> tuple[Reading, list[Candidate]]:
@@ -132,6 +150,7 @@ class _Deploying:
             if not self.mapping.embeds or all(space == spaced for space in blank.spaced):
                 states = reading.states[: len(reading.tokens)]
                 return self.asking.patched(blank, states, self.choice(reading).target_layer, self.mapping)
+            self.fits = False
         return self.asking.spelled(hop, reading.text)
 
     def choice(self, reading: Reading) -> Choice:
@@ -140,44 +159,49 @@ class _Deploying:
             return self.profile.choice
         return replace(self.profile.choice, source_layer=reading.exit or self.depth)
 
-    async def answer(self, bridges: list[Candidate]) -> Answer:
-        """Of one bridge its answer; of several the answer with the most probability over all of them."""
+    async def answers(self, bridges: list[Candidate]) -> list[Answer]:
+        """What the bridges lead to, equal answers together: the one with the most probability over all comes first."""
         last = self.hops.chain[-1]
         prompts = [self.filled(last, candidate, len(bridges)) for candidate in bridges]
         stage = f"hop{len(self.hops.chain)}"
         results = await asyncio.gather(*(self._answer(prompt, stage) for prompt in prompts))
-        mass, behind = defaultdict[str, float](float), defaultdict[str, float](float)
+        named: dict[str, list[tuple[Candidate, PassResult]]] = defaultdict(list)
         for candidate, result in zip(bridges, results, strict=True):
-            mass[result.text] += candidate.probability * result.probability
-            behind[result.text] += candidate.probability
-        text = max(mass, key=lambda answer: mass[answer])
-        shares = [
-            c.probability * r.probability if r.text == text else -1.0 for c, r in zip(bridges, results, strict=True)
-        ]
-        meant = bridges[shares.index(max(shares))]
-        alone = len(bridges) == 1 and meant.reading.states is not None
+            named[normal(result.text)].append((candidate, result))
+        alone = len(bridges) == 1
+        answers = sorted((self._named(behind, bridges, alone) for behind in named.values()), key=_mass, reverse=True)
+        judged = tuple(Judged(answer.answer, answer.signs) for answer in answers if answer.signs)
+        return [replace(answer, candidates=judged) for answer in answers]
+
+    def _named(self, behind: list[tuple[Candidate, PassResult]], bridges: list[Candidate], alone: bool) -> Answer:
+        """An answer from the bridges behind it."""
+        meant, result = max(behind, key=lambda pair: pair[0].probability * pair[1].probability)
+        mass = sum(candidate.probability * said.probability for candidate, said in behind)
+        share = sum(candidate.probability for candidate, _ in behind)
+        alone = alone and meant.reading.states is not None
         route: Route = "marginal" if not alone else "full" if meant.reading.exit is None else "exit"
         signs = Signs(
             route,
-            mass[text] / behind[text] if behind[text] else 0.0,
-            behind[text],
+            mass / share if share else 0.0,
+            share,
             self.first.first if self.first else None,
             self.first.early if self.first else None,
         )
+        text, last, said = result.text, self.hops.chain[-1], self.said
         bridge = meant.reading.bridge
         if not alone:
             others: tuple[dict[str, float | str], ...] = tuple(
                 {"text": c.reading.text, "probability": c.probability} for c in bridges
             )
             bridge = Bridge(meant.reading.text, meant.probability, others)
-            self.said[-1] = replace(self.said[-1], text=meant.reading.text)
+            said = [*said[:-1], replace(said[-1], text=meant.reading.text)]
         return Answer(
             text,
             "deployed",
             corrected=True,
             bridge=bridge,
-            hops=(*self.said, HopResult(last, text)),
-            patch=self.choice(meant.reading) if alone else Choice(self.depth, 0, "hard_token"),
+            hops=(*said, HopResult(last, text)),
+            patch=self.choice(meant.reading) if alone and self.fits else Choice(self.depth, 0, "hard_token"),
             confidence=self.profile.confidence.of(signs),
             signs=signs,
         )
@@ -206,7 +230,13 @@ class _Deploying:
         """Text instead of a patch: two_step where hop 1 gave something, else direct."""
         if first.tokens:
             answered = await text_from(self.asking, self.profile, self.hops, first)
+            assert answered.signs is not None
+            answered = replace(answered, candidates=(Judged(answered.answer, answered.signs),))
         else:
             answered = await direct(self.asking, self.profile, question, self.hops)
             answered = replace(answered, bridge=first.bridge)
         return replace(answered, fallback=Fallback(reason, self.asking.engine_name, answered.strategy))
+
+
+def _mass(answer: Answer) -> float:
+    return answer.signs.product if answer.signs else 0.0

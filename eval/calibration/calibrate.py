@@ -136,7 +136,13 @@ async def calibrate(
         back_patching=_helps(back[back_patched], [one.right for one in direct[spread]]),
         answer_layer=setting.answer_layer,
         thresholds=Thresholds(
-            setting.exit, setting.answer, setting.sure, decided.select, setting.bridges, bridge_tokens=longest
+            setting.exit,
+            setting.answer,
+            setting.sure,
+            decided.select,
+            setting.bridges,
+            longest,
+            decided.margin,
         ),
         confidence=decided.confidence,
         placeholder=placeholder,

@@ -15,7 +15,7 @@ from correction.confidence import FIELDS, ROUTES, Confidence, Signs, Weights
 
 PULL = 0.5  # in answers: how many of them the pull of each weight is worth
 FEWEST = 5
-_PRIOR = np.array([0.0, 0.5, 0.5, 0.0, 0.0])  # bias, then as FIELDS: answer and bridge, as the product has them
+_PRIOR = np.array([0.0, 0.5, 0.5, 0.0, 0.0, 0.0])  # bias, then as FIELDS: answer and bridge, as the product has them
 
 
 def fit_confidence(rows: Iterable[tuple[Signs, bool]]) -> Confidence:

@@ -7,27 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from correction.confidence import Confidence, Signs
+from correction.selection import beside, compared, kept_signs
 from eval.calibration.choosing import Rows, Setting, Ways, choose, folds, share
 from eval.calibration.confidence import fit_confidence
 from eval.calibration.observations import Said
 from eval.questions import GoldQuestion
 from eval.statistics import auroc, coverage_at_precision, expected_calibration_error
 
-SELECTS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+SELECTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
+BROKEN = 0.02  # at most this share of what the plain answer has right may be lost
 PRECISION = 0.99
+
+Marks = npt.NDArray[np.bool_]
+Figures = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Decided:
-    """The confidence, the `select` threshold, and the figures of the cross-validation."""
+    """The confidence, the thresholds `select` and `margin`, and the figures of the cross-validation."""
 
     confidence: Confidence
     select: float
+    margin: float
     evidence: dict[str, Any]
 
 
@@ -53,16 +62,16 @@ def decide(
     seen = _Seen(ways, direct, two_step, alone)
     everything = np.arange(len(questions))
     confidence = _confidence(seen, setting, everything)
-    select = _select(seen, setting, confidence, everything)
+    select, margin = _select(seen, _outcomes(seen, setting, confidence), everything)
 
     right, sure, cost = [False] * len(questions), [0.0] * len(questions), [0.0] * len(questions)
     for inside, outside in folds([q.bridge for q in questions]):
         chosen = choose(ways, inside)
         weights = _confidence(seen, chosen, inside)
-        threshold = _select(seen, chosen, weights, inside)
-        answers = _answers(seen, chosen, weights, threshold)
+        outcomes = _outcomes(seen, chosen, weights)
+        answers = outcomes.settled(*_select(seen, outcomes, inside))
         for row in outside:
-            right[row], sure[row], cost[row] = answers[row]
+            right[row], sure[row], cost[row] = bool(answers[0][row]), float(answers[1][row]), float(answers[2][row])
     threshold, coverage = coverage_at_precision(sure, right, PRECISION)
     evidence = {
         "questions": len(questions),
@@ -92,7 +101,7 @@ def decide(
             "coverage": coverage,
         },
     }
-    return Decided(confidence, select, evidence)
+    return Decided(confidence, select, margin, evidence)
 
 
 def _confidence(seen: _Seen, setting: Setting, rows: Rows) -> Confidence:
@@ -106,33 +115,63 @@ def _confidence(seen: _Seen, setting: Setting, rows: Rows) -> Confidence:
         if given[0].signs.route == "exit":
             given.append(full[row][0])
         pairs += [(one.signs, one.right) for one in given]
-        pairs.append((_kept(seen.direct[row]), seen.direct[row].right))
+        plain, candidates = seen.direct[row], [one.judged for one in taken[row][0].candidates]
+        pairs += [(beside(one.judged, plain.judged), one.right) for one in taken[row][0].candidates]
+        pairs.append((kept_signs(candidates, plain.judged), plain.right))
     return fit_confidence(pairs)
 
 
-def _kept(one: Said) -> Signs:
-    """A plain answer to a question whose hops are known."""
-    return replace(one.signs, route="kept")
+@dataclass(frozen=True, eq=False)
+class _Outcomes:
+    """What `deployed` could return for each question of a setting, by column. first: what it gives unless it asks for
+    the plain answer. kept: that, where it is asked for and stays. rival: what could overrule it."""
+
+    first: Marks
+    sure: Figures
+    cost: Figures
+    compares: Marks
+    plain_cost: Figures
+    kept: Marks
+    kept_sure: Figures
+    rival: Marks
+    rival_sure: Figures
+
+    def settled(self, select: float, margin: float) -> tuple[Marks, Figures, Figures]:
+        """Right, confidence and cost of what is returned."""
+        asks = self.compares & (self.sure < select)
+        overrules = self.rival_sure > self.kept_sure + margin
+        right = np.where(asks, np.where(overrules, self.rival, self.kept), self.first)
+        sure = np.where(asks, np.where(overrules, self.rival_sure, self.kept_sure), self.sure)
+        return right, sure, self.cost + asks * self.plain_cost
 
 
-def _answers(seen: _Seen, setting: Setting, confidence: Confidence, select: float) -> list[tuple[bool, float, float]]:
-    """Right, confidence and cost of what `deployed` would return for each question."""
-    given = []
+def _outcomes(seen: _Seen, setting: Setting, confidence: Confidence) -> _Outcomes:
+    rows = []
     for (one, cost), plain in zip(seen.ways.says(setting), seen.direct, strict=True):
-        right, sure, paid = one.right, confidence.of(one.signs), cost
-        if sure < select:
-            paid += plain.cost
-            if (other := confidence.of(_kept(plain))) > sure:
-                right, sure = plain.right, other
-        given.append((right, sure, paid))
-    return given
+        found = compared([c.judged for c in one.candidates], plain.judged, confidence)
+        kept = plain.right if found.kept is None else one.candidates[found.kept].right
+        rival = found.rival is not None and one.candidates[found.rival].right
+        surest = found.surest if found.rival is not None else -2.0
+        # An empty answer is none: then the plain one is asked for whatever the threshold.
+        sure = confidence.of(one.signs) if one.text else -1.0
+        rows.append((one.right, sure, cost, bool(one.candidates), plain.cost, kept, found.plain, rival, surest))
+    right, sure, cost, compares, paid, kept, kept_sure, rival, rival_sure = (
+        np.array(c) for c in zip(*rows, strict=True)
+    )
+    return _Outcomes(right, sure, cost, compares, paid, kept, kept_sure, rival, rival_sure)
 
 
-def _select(seen: _Seen, setting: Setting, confidence: Confidence, rows: Rows) -> float:
-    """The threshold with the most right answers; of equals the lowest, which asks least often."""
+def _select(seen: _Seen, outcomes: _Outcomes, rows: Rows) -> tuple[float, float]:
+    """The thresholds with the most right answers among those that break at most `BROKEN` of what direct has right.
 
-    def right(select: float) -> int:
-        answers = _answers(seen, setting, confidence, select)
-        return sum(answers[row][0] for row in rows)
+    Where none breaks so few, those that break the fewest. Of equals those that ask for the plain answer least often.
+    """
+    direct = np.array([one.right for one in seen.direct])[rows]
 
-    return max(SELECTS, key=lambda select: (right(select), -select))
+    def rank(thresholds: tuple[float, float]) -> tuple[bool, int, int, float, float]:
+        right = outcomes.settled(*thresholds)[0][rows]
+        broken = int((direct & ~right).sum())
+        allowed = broken <= BROKEN * direct.sum()
+        return allowed, int(right.sum()) if allowed else -broken, int(right.sum()), -thresholds[0], -thresholds[1]
+
+    return max(product(SELECTS, MARGINS), key=rank)

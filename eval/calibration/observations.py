@@ -14,6 +14,7 @@ from correction.confidence import Signs
 from correction.corrector import Corrector
 from correction.errors import HopfixError
 from correction.profile import Choice, Thresholds
+from correction.selection import Judged
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
 
@@ -24,7 +25,7 @@ NEVER_SURE = 1.1  # a threshold that no probability reaches
 class Said:
     """One answer: its text, whether it is right, what it showed of itself, and what it cost.
 
-    cost: layer-tokens. tokens: of the bridge.
+    cost: layer-tokens. tokens: of the bridge. candidates: every answer that the patched passes gave.
     """
 
     text: str
@@ -32,6 +33,26 @@ class Said:
     signs: Signs
     cost: int
     tokens: int
+    candidates: tuple[Candidate, ...] = ()
+
+    @property
+    def judged(self) -> Judged:
+        """As it is compared with others."""
+        return Judged(self.text, self.signs)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An answer that could have been returned, and whether it is right."""
+
+    text: str
+    right: bool
+    signs: Signs
+
+    @property
+    def judged(self) -> Judged:
+        """As it is compared with others."""
+        return Judged(self.text, self.signs)
 
 
 async def said(corrector: Corrector, questions: Sequence[GoldQuestion], strategy: str) -> list[Said]:
@@ -70,7 +91,10 @@ def _said(corrector: Corrector, answer: Answer | HopfixError, question: GoldQues
     signs = answer.signs or Signs("direct", answer.confidence or 0.0)
     tokens = corrector.loaded.tokenizer.tokenize(f" {answer.bridge.text}") if answer.bridge else []
     right = exact_match(answer.answer, question.accepted)
-    return Said(answer.answer, right, signs, answer.usage.layer_tokens, len(tokens))
+    candidates = tuple(
+        Candidate(one.text, exact_match(one.text, question.accepted), one.signs) for one in answer.candidates
+    )
+    return Said(answer.answer, right, signs, answer.usage.layer_tokens, len(tokens), candidates)
 
 
 def to_json(given: Sequence[Said]) -> list[dict[str, Any]]:
@@ -80,4 +104,13 @@ def to_json(given: Sequence[Said]) -> list[dict[str, Any]]:
 
 def from_json(given: Sequence[dict[str, Any]]) -> list[Said]:
     """What `to_json` gave."""
-    return [Said(**{**one, "signs": Signs(**one["signs"])}) for one in given]
+    return [
+        Said(
+            **{
+                **one,
+                "signs": Signs(**one["signs"]),
+                "candidates": tuple(Candidate(c["text"], c["right"], Signs(**c["signs"])) for c in one["candidates"]),
+            }
+        )
+        for one in given
+    ]

@@ -20,6 +20,7 @@ from eval.demo_world.questions import demo_questions
 from tests.conftest import Asked
 
 QUESTIONS = demo_questions("calibration", 48)
+WALKMAN = Question("Who runs the company that makes the Walkman?")
 KRUGER = Question.from_fields(None, "The country where Kruger National Park is located is", "The currency of {} is")
 # A wording that was never trained: the model hesitates between countries.
 UNSURE = Question.from_fields(None, "The nation of Kruger National Park is", "The currency of {} is")
@@ -160,17 +161,20 @@ def test_a_profile_may_say_that_text_is_better(demo: LoadedModel, early: Profile
 
 def test_the_more_confident_of_two_answers_is_returned(demo: LoadedModel, early: Profile) -> None:
     """Below `select` the plain answer is asked for; weights make it the surer one here, and then the less sure one."""
-    low = Weights(-3.0, 0, 0, 0, 0, 9)
+    lower, low = Weights(-4.0, 0, 0, 0, 0, 9), Weights(-3.0, 0, 0, 0, 0, 9)
     high = Weights(3.0, 0, 0, 0, 0, 9)
     doubting = replace(early, thresholds=Thresholds(select=0.5))
-    kept = answer(demo, replace(doubting, confidence=Confidence({"exit": low, "kept": high})), KRUGER)
+    kept = answer(demo, replace(doubting, confidence=Confidence({"exit": low, "compared": low, "kept": high})), WALKMAN)
     assert (kept.strategy, kept.corrected, kept.patch) == ("direct", False, None)
     assert kept.fallback.reason == "the plain answer is the more confident one (0.95 against 0.05)"
     assert kept.confidence == pytest.approx(0.9526, abs=1e-3)
-    patched = answer(demo, replace(doubting, confidence=Confidence({"exit": low, "kept": low})), KRUGER)
-    assert (patched.strategy, patched.corrected, patched.answer) == ("deployed", True, "rand")
-    assert patched.direct_answer is not None
-    sure = answer(demo, replace(doubting, confidence=Confidence({"exit": high})), KRUGER)
+    surer = replace(doubting, confidence=Confidence({"exit": low, "compared": low, "kept": lower}))
+    patched = answer(demo, surer, WALKMAN)
+    assert (patched.strategy, patched.corrected, patched.answer) == ("deployed", True, "Kenichiro Yoshida")
+    assert patched.direct_answer == kept.answer != patched.answer
+    narrow = replace(surer, thresholds=Thresholds(select=0.5, margin=0.1))
+    assert answer(demo, narrow, WALKMAN).strategy == "direct", "it is surer, but not by the margin"
+    sure = answer(demo, replace(doubting, confidence=Confidence({"exit": high})), WALKMAN)
     assert (sure.corrected, sure.direct_answer) == (True, None), "nothing is asked that is not needed"
 
 
