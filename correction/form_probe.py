@@ -11,27 +11,27 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from correction.engines.base import Engine, Sharing
 from correction.errors import InvalidInput
-from correction.forms import FORMS, PHRASES, Forms, Kind, Wording, phrase
+from correction.forms import EXAMPLES, FORMS, Example, Forms, Kind, Wording, phrase
 from correction.kept import cache_folder
 from correction.models import LoadedModel
 from correction.passes import Pass, Sampling
 from correction.prompts import Prompts, Text
 from correction.questions import BLANK
+from correction.selection import same
 
 log = logging.getLogger(__name__)
 
 ASKED: tuple[Kind, ...] = ("direct", "hop1", "hop2", "target")
-FIRST = 20  # questions that every form is tried on; the rest are for the best of them
+FIRST = 12  # questions that every form is tried on, in the probe; the rest are for the best of them
 KEPT = 3
-TOKENS = 10
-_LEADING = re.compile(r"^(the|a|an) ")
+TOKENS = 12
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,26 @@ async def choose_forms(
     loaded: LoadedModel,
     engine: Engine,
     chains: Sequence[Chain],
-    base: Forms = PHRASES,
+    examples: tuple[Example, ...] = EXAMPLES,
+    first: int = FIRST,
     on_step: Callable[[str], object] = lambda name: None,
 ) -> Chosen:
-    """The best form for each kind of pass: every form on the first questions, the best few on the rest."""
+    """The best form for each kind of pass: every form on the first questions, the best few on the rest.
+
+    An answer ends with the line where that gives no fewer right answers in forms without examples and chat turns, else
+    with the phrase.
+    """
+    base = Forms(ends="phrase", examples=examples)
     tried = _Tried(loaded, engine, chains, base)
     names = [name for name, form in FORMS.items() if not form.chat or tried.chats]
-    first, rest = list(range(len(chains)))[:FIRST], list(range(len(chains)))[FIRST:]
+    rows = list(range(len(chains)))
+    begin, rest = rows[:first], rows[first:]
     right: dict[Kind, dict[str, list[bool]]] = {kind: {} for kind in ASKED}
     for name in names:
         on_step(f"form {name}")
         for kind in ASKED:
             if kind != "target" or FORMS[name].mentions == 1:
-                right[kind][name] = await tried.right(name, kind, first)
+                right[kind][name] = await tried.right(name, kind, begin)
     for kind in ASKED:
         # A form that is good for one kind is likely good for another: of equals the one that is best altogether.
         best = sorted(right[kind], key=lambda name: -(sum(right[kind][name]) + _pooled(right, name) / 100))[:KEPT]
@@ -103,6 +110,8 @@ async def choose_forms(
     forms = base
     for kind, name in chosen.items():
         forms = forms.having(kind, name)
+    if all(name == "plain" for name in chosen.values()) and tried.lines_do(right):
+        forms = replace(forms, ends="line")
     shares: dict[str, dict[str, float]] = {
         kind: {name: sum(of) / len(of) for name, of in marks.items()} for kind, marks in right.items()
     }
@@ -118,12 +127,18 @@ class _Tried:
     def __init__(self, loaded: LoadedModel, engine: Engine, chains: Sequence[Chain], base: Forms) -> None:
         self.loaded, self.engine, self.chains, self.base = loaded, engine, chains, base
         self.chats = Prompts(loaded.tokenizer).has_template
+        self.lines: dict[tuple[Kind, str], int] = defaultdict(int)  # right answers if an answer is the whole line
+
+    def lines_do(self, right: Mapping[Kind, Mapping[str, Sequence[bool]]]) -> bool:
+        """Whether whole lines are right as often as phrases, in the form `plain`."""
+        return all(self.lines[kind, "plain"] >= sum(marks["plain"]) for kind, marks in right.items())
 
     async def right(self, form: str, kind: Kind, rows: Sequence[int]) -> list[bool]:
         """Whether these questions' parts of this kind are answered right in a form."""
         asked = [self._part(self.chains[row], kind) for row in rows]
         said = await self._says(self.base.having(kind, form), kind, [text for text, _ in asked])
-        return [is_right(text, names) for text, (_, names) in zip(said, asked, strict=True)]
+        self.lines[kind, form] += sum(is_right(text, names) for text, (_, names) in zip(said, asked, strict=True))
+        return [is_right(phrase(text), names) for text, (_, names) in zip(said, asked, strict=True)]
 
     @staticmethod
     def _part(chain: Chain, kind: Kind) -> tuple[Text, tuple[str, ...]]:
@@ -135,9 +150,10 @@ class _Tried:
 
     async def two_step(self, forms: Forms) -> float:
         said = await self._says(forms, "hop1", [chain.hop1 for chain in self.chains])
-        asked = [Wording.of(chain.hop2).naming(BLANK, name) for chain, name in zip(self.chains, said, strict=True)]
+        asked = [Wording.of(c.hop2).naming(BLANK, phrase(text)) for c, text in zip(self.chains, said, strict=True)]
         answers = await self._says(forms, "hop2", asked)
-        return sum(is_right(text, c.answers) for text, c in zip(answers, self.chains, strict=True)) / len(answers)
+        right = [is_right(phrase(text), c.answers) for text, c in zip(answers, self.chains, strict=True)]
+        return sum(right) / len(right)
 
     async def _says(self, forms: Forms, kind: Kind, texts: Sequence[Text]) -> list[str]:
         prompts = Prompts(self.loaded.tokenizer, forms)
@@ -150,19 +166,14 @@ class _Tried:
                 result = await self.engine.run(Pass(prompts.encode(text, kind), sampling=sampling))
             except InvalidInput:  # examples do not fit into a small context
                 return ""
-            return phrase(self.loaded.text(result.tokens))
+            return self.loaded.text(result.tokens)
 
         return list(await asyncio.gather(*map(say, texts)))
 
 
 def is_right(text: str, names: Sequence[str]) -> bool:
-    """Whether a text is one of the names, case, accents of style and a leading article aside."""
-    said = _plain(text)
-    return any(said == _plain(name) for name in names)
-
-
-def _plain(text: str) -> str:
-    return _LEADING.sub("", text.lower().strip(" .'\"’"))
+    """Whether a text is one of the names, as answers are told apart."""
+    return any(same(text, name) for name in names)
 
 
 def _remembered(file: Path) -> Chosen | None:

@@ -70,13 +70,13 @@ class Example:
     answer: str
 
 
-# General facts of our own. Calibration leaves out those that a calibration question is about.
+# General facts of our own, of kinds that two-hop questions are not about: no country, company, author or birthplace.
 EXAMPLES = (
-    Example("The Pyramids of Giza are in the country of", "In which country are the Pyramids of Giza?", "Egypt"),
-    Example("The capital of Hungary is", "What is the capital of Hungary?", "Budapest"),
-    Example("The company that makes the Prius is", "Which company makes the Prius?", "Toyota"),
-    Example("The currency of Pakistan is the", "What is the currency of Pakistan?", "rupee"),
-    Example("Romeo and Juliet was written by", "Who wrote Romeo and Juliet?", "William Shakespeare"),
+    Example("The largest planet in the solar system is", "What is the largest planet in the solar system?", "Jupiter"),
+    Example("The longest river in Africa is the", "What is the longest river in Africa?", "Nile"),
+    Example("Penicillin was discovered by", "Who discovered penicillin?", "Alexander Fleming"),
+    Example("The chemical symbol of gold is", "What is the chemical symbol of gold?", "Au"),
+    Example("The first man on the Moon was", "Who was the first man on the Moon?", "Neil Armstrong"),
 )
 
 
@@ -182,7 +182,6 @@ class Forms:
 
 
 PLAIN = Forms()
-PHRASES = Forms(ends="phrase")
 
 
 def is_question(text: str) -> bool:

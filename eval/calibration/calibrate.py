@@ -7,20 +7,25 @@ not made on; the profile's figures are those, the choice itself is made on all q
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from typing import Any
 
 from correction.answers import Answer
 from correction.corrector import Corrector
 from correction.errors import InvalidInput
+from correction.form_probe import Chain, choose_forms
+from correction.forms import EXAMPLES, Forms, Wording
 from correction.mappings import FittedMapping
 from correction.profile import FITTED, Choice, Profile, Replay, Thresholds
+from correction.questions import BLANK
+from correction.selection import normal
 from eval.calibration import mid_layer, sites
-from eval.calibration.choosing import Ways, choose, share
+from eval.calibration.choosing import FEWEST_FOR_EXITS, Ways, choose, share
 from eval.calibration.deciding import decide
 from eval.calibration.observations import Said, answering, exiting, from_json, said, to_json, weighing
 from eval.calibration.overlap import bridge_hashes
+from eval.calibration.readable import readable_layers
 from eval.calibration.verdict import worth_deploying
 from eval.journal import Journal
 from eval.questions import GoldQuestion
@@ -30,6 +35,7 @@ from eval.statistics import mcnemar
 MIN_QUESTIONS = 50
 MIN_KNOWN = 20
 REPLAYED = 20
+FORMED = 150  # questions that the forms are chosen on
 SWEPT = 300  # about how many questions the layer grids are run on: they choose no threshold
 WEIGHED = (3, 5)
 MAPPINGS = ("vocabulary", "hard_token")
@@ -56,6 +62,8 @@ async def calibrate(
             param="questions",
         )
 
+    corrector, forms = await _formed(corrector, hops, journal, on_step)
+
     async def ways(name: str, given: Corrector, strategy: str, asked: Sequence[GoldQuestion] = hops) -> list[Said]:
         async def compute() -> list[dict[str, Any]]:
             return to_json(await said(given, asked, strategy))
@@ -73,22 +81,28 @@ async def calibrate(
             hint=f"calibration needs at least {MIN_KNOWN} whose hops it knows: give other questions, or a better model",
             param="questions",
         )
+    early = len(hops) >= FEWEST_FOR_EXITS
+    leave = await _readable(
+        journal, "hop 1", early, corrector, [corrector.prompts.encode(q.hop1, "hop1") for q in hops]
+    )
     exits = {
         (layer, mapping): await ways(
             f"{mapping} from layer {layer}", exiting(corrector, Choice(layer, 0, mapping)), "deployed"
         )
         for mapping in MAPPINGS
-        for layer in range(1, depth + 1)
+        for layer in leave
     }
     weighed = {
         count: await ways(f"{count} bridges weighed", weighing(corrector, count), "deployed") for count in WEIGHED
     }
+    last = [corrector.prompts.encode(Wording.of(q.hop2).naming(BLANK, q.bridge), "hop2") for q in hops]
     answers = {
         (layer, mapping): await ways(
             f"{mapping}, answer from layer {layer}", answering(corrector, mapping, layer), "deployed"
         )
         for mapping in MAPPINGS
-        for layer in range(1, depth)
+        for layer in await _readable(journal, "hop 2", early, corrector, last)
+        if layer < depth
     }
     reading = [_reading(corrector, q, one) for q, one in zip(hops, two_step, strict=True)]
     observed = Ways(depth, exits, weighed, answers, reading, two_step)
@@ -116,6 +130,7 @@ async def calibrate(
     back = await _cells(journal, "back-patching", partial(sites.back_cells, corrector, few), on_step)
     patched, back_patched = sites.best(grids[placeholder]), sites.best(back)
     evidence = decided.evidence | {
+        "forms": forms,
         "bridge_hashes": bridge_hashes(hops),
         "identity_grid": sites.accuracies(grids[placeholder]),
         "placeholders": {name: share(cells[sites.best(cells)]) for name, cells in grids.items()},
@@ -145,6 +160,7 @@ async def calibrate(
             decided.margin,
         ),
         confidence=decided.confidence,
+        forms=corrector.used.forms,
         placeholder=placeholder,
         evidence=evidence,
         fitted=fitted,
@@ -158,6 +174,44 @@ def most_steps(depth: int) -> int:
     ways = 3 + len(MAPPINGS) * depth + len(WEIGHED) + len(MAPPINGS) * (depth - 1)
     grids = len(sites.PLACEHOLDERS) + 2 + 1 + len(mid_layer.NONLINEAR)  # identity; norm-matched and back; fitted
     return ways + grids + 1
+
+
+async def _formed(
+    corrector: Corrector, questions: Sequence[GoldQuestion], journal: Journal, on_step: Callable[[str], object]
+) -> tuple[Corrector, dict[str, Any]]:
+    """The corrector with the forms that are best on some of the questions, and the shares right of all that were tried.
+
+    An example whose answer is one of the questions' own is left out.
+    """
+    named = {normal(name) for q in questions for name in (*q.accepted, *q.accepted_bridges)}
+    examples = tuple(example for example in EXAMPLES if normal(example.answer) not in named)
+    chains = [
+        Chain(q.ask().wording, q.hop1, q.hop2, q.accepted_bridges, q.accepted)
+        for q in questions[:: -(-len(questions) // FORMED)]
+    ]
+
+    async def compute() -> dict[str, Any]:
+        chosen = await choose_forms(
+            corrector.loaded, corrector.engine, chains, examples, first=len(chains) // 4, on_step=on_step
+        )
+        return asdict(chosen)
+
+    found = await journal.step("forms", compute)
+    forms = Forms.from_fields(found["forms"])
+    return corrector.using(replace(corrector.used, forms=forms)), {"n": len(chains), "shares": found["shares"]}
+
+
+async def _readable(
+    journal: Journal, hop: str, early: bool, corrector: Corrector, prompts: Sequence[tuple[int, ...]]
+) -> list[int]:
+    """The layers that a hop may be left at: the last one alone where there are too few questions to choose others."""
+    if not early:
+        return [corrector.loaded.parts.depth]
+
+    async def compute() -> list[Any]:
+        return await readable_layers(corrector, prompts)
+
+    return list(await journal.step(f"readable layers of {hop}", compute))
 
 
 def _reading(corrector: Corrector, question: GoldQuestion, read: Said) -> int:
