@@ -130,7 +130,7 @@ async def _texts(
     cells = [(sources.index(choice.source_layer), targets.index(choice.target_layer)) for choice in choices]
     said = {choice: grid.tokens[:, *cell].tolist() for choice, cell in zip(choices, cells, strict=True)}
     if not screened:
-        return {choice: [_cut(corrector, tokens) for tokens in rows] for choice, rows in said.items()}
+        return {choice: [as_answer(corrector, tokens) for tokens in rows] for choice, rows in said.items()}
     passes = request.passes()
     open_cells: list[tuple[Choice, int]] = []
     decoded = []
@@ -144,11 +144,11 @@ async def _texts(
                 decoded.append(engine.run(passes[(row * len(sources) + source) * len(targets) + target]))
     texts: Texts = {choice: [""] * len(questions) for choice in choices}
     for (choice, row), result in zip(open_cells, await asyncio.gather(*decoded), strict=True):
-        texts[choice][row] = _cut(corrector, result.tokens)
+        texts[choice][row] = as_answer(corrector, result.tokens)
     return texts
 
 
-def _cut(corrector: Corrector, tokens: Sequence[int]) -> str:
+def as_answer(corrector: Corrector, tokens: Sequence[int]) -> str:
     """Generated tokens as an answer, which ends where the corrector's own answers do; -1 stands for none."""
     given = [token for token in tokens if token >= 0]
     if corrector.prompts.forms.ends == "phrase":
