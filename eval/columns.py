@@ -15,6 +15,7 @@ import numpy.typing as npt
 SHOWN = 25  # examples kept of what was fixed, and of what was broken
 
 Marks = npt.NDArray[np.bool_]
+Layers = tuple[list[int], list[int]]  # sources, targets
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Columns:
         self.bridges: set[int] = set()
         self.fallbacks: Counter[str] = Counter()
         self.cells: npt.NDArray[np.int64] | None = None
+        self.layers: Layers = ([], [])  # of the cells
         self.gridded = 0
         self.examples: dict[str, list[dict[str, Any]]] = {"fixed": [], "broken": []}
 
@@ -66,6 +68,7 @@ class Columns:
         if cells := record.get("cells"):
             marks = np.frombuffer(cells.encode(), dtype=np.uint8) - ord("0")
             self.cells = marks.astype(np.int64) if self.cells is None else self.cells + marks
+            self.layers = layers_of(record)
             self.gridded += 1
 
     @classmethod
@@ -132,6 +135,15 @@ class Columns:
         kept = self.examples["fixed" if ours else "broken"]
         if direct != ours and len(kept) < SHOWN:
             kept.append(dict(record))
+
+
+def layers_of(record: Mapping[str, Any]) -> Layers:
+    """The source and the target layers of a prediction's cells; one that does not say them has cells for all layers."""
+    if "layers" in record:
+        sources, targets = record["layers"]
+        return sources, targets
+    depth = round(len(record["cells"]) ** 0.5)
+    return [*range(1, depth + 1)], [*range(depth)]
 
 
 def code(name: str) -> int:

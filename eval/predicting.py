@@ -18,7 +18,7 @@ from eval.answerer import Answerer
 from eval.controls import known_hops, shortcuts
 from eval.questions import GoldQuestion
 from eval.scorers import SCORERS, Score, Scorer
-from eval.sweep import Texts, back_sweep, identity_grid, sweep
+from eval.sweep import Texts, back_sweep, oracle_grid, sweep, swept_layers
 
 IDENTITY_ORACLE, ORACLE = "identity_oracle", "oracle"
 CONTROLS = "controls"  # the paper's filter and the shortcuts
@@ -118,18 +118,20 @@ class Predictor:
         """Right if ANY of the choices is. They read the gold answer: never deployable.
 
         identity_oracle: the paper's protocol, any cell of the identity grid. oracle: any strategy, any cell of the
-        identity, norm-matched, vocabulary and back-patching grids. Where no two hops are given there is nothing to
-        patch: then the identity oracle has what direct has.
+        identity, norm-matched, vocabulary and back-patching grids. Of a deep model the cells are those of
+        `swept_layers`. Where no two hops are given there is nothing to patch: then the identity oracle has what direct
+        has. Cells that can no longer be right are not decoded, and questions that were answered right not asked again.
         """
         if not {IDENTITY_ORACLE, ORACLE} & set(self.strategies):
             return
         started = time.perf_counter()
         patchable = [index for index, question in enumerate(asked) if question.hop2 and not question.hop3]
         questions = [asked[index] for index in patchable]
-        depth = corrector.loaded.parts.depth
-        identity = self._marks(await sweep(corrector, questions, identity_grid(depth)), questions)
-        for index, marks in zip(patchable, identity, strict=True):
-            records[index]["cells"] = "".join("01"[right] for right in marks)
+        depth, screened = corrector.loaded.parts.depth, not self.scorer.anywhere
+        layers = swept_layers(depth)
+        identity = await sweep(corrector, questions, oracle_grid(depth), screened=screened)
+        for index, marks in zip(patchable, self._marks(identity, questions), strict=True):
+            records[index] |= {"cells": "".join("01"[right] for right in marks), "layers": [*map(list, layers)]}
         for record, question in zip(records, asked, strict=True):
             right = "1" in record["cells"] if "cells" in record else record["strategies"]["direct"]["right"]
             record["strategies"][IDENTITY_ORACLE] = _oracle(question, right)
@@ -138,11 +140,16 @@ class Predictor:
             return
         found = [any(said["right"] for said in record["strategies"].values()) for record in records]
         for mapping in ("norm_matched", "vocabulary"):
-            cells = self._marks(await sweep(corrector, questions, identity_grid(depth, mapping)), questions)
-            for index, marks in zip(patchable, cells, strict=True):
-                found[index] |= any(marks)
-        for index, marks in enumerate(self._marks(await back_sweep(corrector, asked), asked)):
-            found[index] |= any(marks)
+            left = [index for index in patchable if not found[index]]
+            questions = [asked[index] for index in left]
+            cells = await sweep(corrector, questions, oracle_grid(depth, mapping), screened=screened)
+            for index, marks in zip(left, self._marks(cells, questions), strict=True):
+                found[index] = any(marks)
+        left = [index for index, right in enumerate(found) if not right]
+        questions = [asked[index] for index in left]
+        cells = await back_sweep(corrector, questions, layers, screened=screened)
+        for index, marks in zip(left, self._marks(cells, questions), strict=True):
+            found[index] = any(marks)
         for record, question, right in zip(records, asked, found, strict=True):
             record["strategies"][ORACLE] = _oracle(question, right)
         seconds[ORACLE] = time.perf_counter() - started + sum(seconds[name] for name in self._strategies("test"))

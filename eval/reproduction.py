@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from correction.corrector import Corrector
 from correction.errors import InvalidInput
 from eval.calibration import calibrate
 from eval.calibration.calibrate import MIN_QUESTIONS
-from eval.columns import Columns
+from eval.columns import Columns, layers_of
 from eval.experiments.notebook import fits, notebook_oracle
 from eval.journal import Journal
 from eval.predicting import Predictor
@@ -137,10 +138,10 @@ def document(results: dict[str, Any], notes: Sequence[str]) -> Document:
 
 def _efficient(record: dict[str, Any]) -> bool:
     """Whether a pair whose source layer is below its target layer is right: those could save computing."""
-    cells = np.array(list(record.get("cells", "0"))) == "1"
-    depth = round(len(cells) ** 0.5)
-    grid = cells.reshape(depth, depth)  # [l - 1][l*]
-    return bool(np.triu(grid, k=2).any())  # l* is the column's number, l one more than the row's
+    if "cells" not in record:
+        return False
+    pairs = product(*layers_of(record))
+    return any(right == "1" and source < target for right, (source, target) in zip(record["cells"], pairs, strict=True))
 
 
 def _paper(columns: Columns, efficient: Sequence[bool], notebook: Sequence[bool]) -> dict[str, Any]:

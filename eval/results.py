@@ -138,12 +138,12 @@ def _types(columns: Columns) -> list[dict[str, Any]]:
 
 
 def _grid(columns: Columns) -> dict[str, Any] | None:
-    """The identity grid's accuracies [l - 1][l*] over the questions with two hops."""
+    """The identity grid's accuracies over the questions with two hops, (source layers, target layers)."""
     if columns.cells is None:
         return None
-    depth = round(len(columns.cells) ** 0.5)
-    shares = (columns.cells / columns.gridded).reshape(depth, depth)
-    return {"n": columns.gridded, "accuracy": shares.tolist()}
+    sources, targets = columns.layers
+    shares = (columns.cells / columns.gridded).reshape(len(sources), len(targets))
+    return {"n": columns.gridded, "accuracy": shares.tolist(), "sources": sources, "targets": targets}
 
 
 def _confidence(sets: Mapping[str, Columns]) -> dict[str, Any]:

@@ -37,11 +37,15 @@ Rule = Callable[[str, GoldQuestion], Score]
 
 @dataclass(frozen=True)
 class Scorer:
-    """A rule by its name. `says` is a line for reports, with its source."""
+    """A rule by its name. `says` is a line for reports, with its source.
+
+    anywhere: the answer may stand anywhere in a right text, so that the text's beginning tells nothing of it.
+    """
 
     name: str
     says: str
     rule: Rule
+    anywhere: bool = False
 
     def score(self, texts: Sequence[str], question: GoldQuestion) -> Score:
         """The best of the answers to the question's wordings."""
@@ -131,11 +135,23 @@ SCORERS = {
         Scorer("musique", "MuSiQue's exact match and F1, the best over aliases", _musique),
         Scorer("mquake", "equal to the answer or an alias, to the letter, in any of the wordings (MQuAKE)", _mquake),
         Scorer("twohopfact", "the text begins with the answer or an alias, to the letter (TwoHopFact)", _twohopfact),
-        Scorer("popqa", "an accepted answer stands in the text (PopQA)", _popqa),
+        Scorer("popqa", "an accepted answer stands in the text (PopQA)", _popqa, anywhere=True),
         Scorer("prefix", "a prefix of the answer, whatever its case (LRE)", _prefix),
-        Scorer("contains", "the answer stands in the text, whatever its case (Hopping Too Late)", _contains),
-        Scorer("patchscopes", "the answer stands in the text, blanks aside (Patchscopes' notebook)", _patchscopes),
-        Scorer("socrates", "an answer's words stand in the text, and no bridge before them (SOCRATES)", _socrates),
+        Scorer(
+            "contains", "the answer stands in the text, whatever its case (Hopping Too Late)", _contains, anywhere=True
+        ),
+        Scorer(
+            "patchscopes",
+            "the answer stands in the text, blanks aside (Patchscopes' notebook)",
+            _patchscopes,
+            anywhere=True,
+        ),
+        Scorer(
+            "socrates",
+            "an answer's words stand in the text, and no bridge before them (SOCRATES)",
+            _socrates,
+            anywhere=True,
+        ),
     )
 }
 

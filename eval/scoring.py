@@ -13,7 +13,12 @@ _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 def normalise(text: str) -> str:
     """Lower case, without punctuation, articles and extra space."""
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    return " ".join(_ARTICLES.sub(" ", without_punctuation(text)).split())
+
+
+def without_punctuation(text: str) -> str:
+    """Lower case, without ASCII's punctuation: the first step of `normalise`."""
+    return text.lower().translate(_PUNCTUATION)
 
 
 def exact_match(predicted: str, accepted: Iterable[str]) -> bool:

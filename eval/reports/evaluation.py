@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,8 @@ def _paired(paired: Mapping[str, Any]) -> list[Block]:
 
 
 def _grid(grid: Mapping[str, Any], stem: str) -> list[Block]:
-    cells = {(l, t): share for l, row in enumerate(grid["accuracy"], 1) for t, share in enumerate(row)}  # noqa: E741
+    sources, targets = grid["sources"], grid["targets"]
+    cells = dict(zip(product(sources, targets), chain(*grid["accuracy"]), strict=True))
     best = max(cells, key=lambda pair: (cells[pair], -pair[0], -pair[1]))
     title = "Identity mapping, share right"
     picture = Picture(f"{stem}-grid", title, lambda path: layer_heatmap(cells, path, title, best))
@@ -173,6 +175,11 @@ def _grid(grid: Mapping[str, Any], stem: str) -> list[Block]:
         f"Share right of {grid['n']} two-hop questions for each pair; best is layer {best[0]} to layer {best[1]} with "
         f"{cells[best]:.1%}, found with the answers in hand. `identity_oracle` takes the best pair of every question."
     )
+    if len(sources) < sources[-1]:
+        said += (
+            f" Of the model's {sources[-1]} layers {len(sources)} evenly spaced ones are tried as sources, and "
+            f"{len(targets)} as targets, by both oracles: a bound over these pairs, not over all."
+        )
     return [picture, Text(said)]
 
 

@@ -62,6 +62,15 @@ def test_a_heatmap_has_source_layers_as_rows_and_says_the_percent(tmp_path: Path
     assert {patch.get_xy() for patch in axes.patches if isinstance(patch, Rectangle)} == {(-0.5, 0.5)}
 
 
+def test_a_heatmap_of_some_layers_names_them_by_their_numbers(tmp_path: Path, drawn: Drawn) -> None:
+    cells = {(source, target): 0.1 for source in (3, 15, 30) for target in (0, 12)}
+    layer_heatmap(cells, tmp_path / "grid.png", "Identity", chosen=(30, 12))
+    axes = drawn().axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["3", "15", "30"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["0", "12"]
+    assert {patch.get_xy() for patch in axes.patches if isinstance(patch, Rectangle)} == {(0.5, 1.5)}
+
+
 @pytest.mark.parametrize(("layers", "numbers"), [(6, True), (28, True), (80, False)])
 def test_numbers_are_left_out_where_they_do_not_fit(layers: int, numbers: bool, tmp_path: Path, drawn: Drawn) -> None:
     path = tmp_path / "grid.png"

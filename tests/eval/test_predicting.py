@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from correction.architecture import Blocks
 from correction.corrector import Corrector
 from correction.errors import InvalidInput
+from correction.models import LoadedModel
 from eval.columns import Columns
 from eval.demo_world.questions import demo_questions
 from eval.demo_world.suite import demo_suite
 from eval.predicting import ALL, CONTROLS, Predictor, Record
 from eval.questions import GoldQuestion
+from eval.reports.evaluation import write
+from eval.results import results_of
+from eval.run import Run
 from eval.scorers import SCORERS
+from eval.sweep import Texts, back_sweep, oracle_grid, sweep, swept_layers
 from tests.conftest import Asked
+from tests.eval.reports.test_evaluation import ABOUT
 
 QUESTIONS = demo_questions("calibration", 48)
 
@@ -108,3 +119,75 @@ def test_a_failed_question_is_wrong_and_says_why(asked: Asked) -> None:
         "text": "", "right": False, "f1": 0.0, "error": record["strategies"]["direct"]["error"]
     }  # fmt: skip
     assert "error" in record["deployed"]
+
+
+def test_what_the_oracles_find_is_what_decoding_every_cell_finds(asked: Asked, records: list[Record]) -> None:
+    """Also by a rule that takes an answer anywhere in the text, for which no cell can be left out."""
+
+    async def everything(corrector: Corrector) -> list[Texts]:
+        mappings = ("identity", "norm_matched", "vocabulary")
+        grids = [await sweep(corrector, QUESTIONS, oracle_grid(6, mapping)) for mapping in mappings]
+        return [*grids, await back_sweep(corrector, QUESTIONS)]
+
+    grids = asked(everything)
+    for scorer, given in (("squad", records), ("contains", predicted(asked, QUESTIONS, scorer="contains"))):
+        for index, (record, question) in enumerate(zip(given, QUESTIONS, strict=True)):
+            said = [[texts[index] for texts in grid.values()] for grid in grids]
+            right = [[SCORERS[scorer].score([text], question).right for text in grid] for grid in said]
+            assert record["cells"] == "".join("01"[mark] for mark in right[0])
+            others = [told["right"] for name, told in record["strategies"].items() if "oracle" not in name]
+            assert record["strategies"]["identity_oracle"]["right"] == any(right[0])
+            assert record["strategies"]["oracle"]["right"] == any([*others, *(mark for grid in right for mark in grid)])
+
+
+@pytest.fixture(scope="module")
+def deep(demo: LoadedModel) -> Asked:
+    """A random model of 14 layers, without a profile, which reads and writes as the demo model does."""
+    config = LlamaConfig(
+        vocab_size=demo.shape.vocabulary,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=14,
+        num_attention_heads=4,
+        max_position_embeddings=256,
+        eos_token_id=demo.tokenizer.eos_token_id,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config).eval()
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            parameter.data.normal_(0, 0.15)
+    return Asked(LoadedModel("deep", demo.folder, model, demo.tokenizer, Blocks.of(model)))
+
+
+def test_a_deep_models_oracles_try_some_layers_and_the_report_says_which(deep: Asked, tmp_path: Path) -> None:
+    """The gold is what a cell says, so that there is something to find."""
+    sources, targets = swept_layers(14)
+
+    async def said(corrector: Corrector) -> Texts:
+        return await sweep(corrector, QUESTIONS[:6], oracle_grid(14))
+
+    texts = deep(said)
+    lucky = next(choice for choice in texts if choice.source_layer > choice.target_layer > 0 and all(texts[choice]))
+    questions = [replace(q, answer=text) for q, text in zip(QUESTIONS[:6], texts[lucky], strict=True)]
+
+    async def go(corrector: Corrector) -> tuple[list[Record], dict[str, Any]]:
+        with Run(tmp_path / "run", {"of": "test"}) as run:
+            await run.extend("test", questions, Predictor(corrector).predict, lambda count: None)
+            return [*run.predictions()], {**ABOUT, **results_of(run)}
+
+    records, results = deep(go)
+    for index, record in enumerate(records):
+        assert record["layers"] == [[*sources], [*targets]]
+        right = [SCORERS["squad"].score([cell[index]], questions[index]).right for cell in texts.values()]
+        assert record["cells"] == "".join("01"[mark] for mark in right)
+        assert record["strategies"]["identity_oracle"]["right"]
+        assert record["strategies"]["oracle"]["right"]
+    grid = results["grid"]
+    assert (grid["n"], grid["sources"], grid["targets"]) == (6, [*sources], [*targets])
+    row, column = sources.index(lucky.source_layer), targets.index(lucky.target_layer)
+    assert grid["accuracy"][row][column] == 1.0
+    write(tmp_path, results)
+    report = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "Of the model's 14 layers 10 evenly spaced ones are tried as sources, and 10 as targets" in report
+    assert "with 100.0%, found with the answers in hand" in report

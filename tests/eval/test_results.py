@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from eval.columns import SHOWN, Columns
-from eval.results import paired_tests, summarise
+from eval.reproduction import _efficient
+from eval.results import _grid, paired_tests, summarise
 from eval.statistics import holm
 
 
@@ -58,6 +59,27 @@ def test_columns_keep_what_reports_ask_for() -> None:
         "fixed": ["2"],
         "broken": ["1"],
     }
+
+
+def test_the_grid_says_which_layers_its_rows_and_columns_are() -> None:
+    deep = [prediction(0, "a", True, True, cells=cells, layers=[[7, 14], [0, 7]]) for cells in ("0100", "1100")]
+    assert _grid(Columns.of(deep)) == {
+        "n": 2, "accuracy": [[0.5, 1.0], [0.0, 0.0]], "sources": [7, 14], "targets": [0, 7]
+    }  # fmt: skip
+    older = _grid(Columns.of(FOUR))
+    assert older == {"n": 2, "accuracy": [[0.0, 1.0], [0.5, 0.0]], "sources": [1, 2], "targets": [0, 1]}
+    assert _grid(Columns.of(FOUR[:2])) is None
+
+
+def test_a_source_layer_below_its_target_layer_is_told_by_the_layers_not_by_their_places() -> None:
+    def efficient(cells: str, **layers: Any) -> bool:
+        return _efficient(prediction(0, "a", True, True, cells=cells, **layers))
+
+    deep = {"layers": [[7, 14], [0, 9]]}
+    assert [efficient(cells, **deep) for cells in ("1000", "0100", "0010", "0001")] == [False, True, False, False]
+    assert not any(efficient(cells) for cells in ("1000", "0100", "0010", "0001")), "of two layers 1 can go to 0 and 1"
+    assert [efficient("001000000"), efficient("010000000")] == [True, False], "of three layers, 1 to 2 and 1 to 1"
+    assert not _efficient(FOUR[0]), "a question without cells"
 
 
 def test_only_a_few_examples_are_kept() -> None:
