@@ -14,6 +14,7 @@ from heapq import nlargest
 
 from correction.asking import Asking, Prompt, Reading
 from correction.passes import Pass, Sampling
+from correction.selection import normal
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def merged(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     total: dict[str, float] = {}
     best: dict[str, Candidate] = {}
     for candidate in candidates:
-        name = candidate.reading.text
+        name = normal(candidate.reading.text)
         total[name] = total.get(name, 0.0) + candidate.probability
         if name not in best or candidate.probability > best[name].probability:
             best[name] = candidate

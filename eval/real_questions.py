@@ -28,13 +28,18 @@ from eval.real_names import OWNED, aliases, country_with_article, is_plural, lis
 from eval.real_wordings import BRANDS, FIRST, SECOND, TYPES, First
 
 NAME = "real"
-CALIBRATION, TEST, ONE_HOP = 600, 1600, 200
+CALIBRATION, TEST, ONE_HOP = 400, 1600, 200
 CALIBRATION_SHARE = 0.3  # of the bridges of each kind
 FAMOUS_SHARE = 0.75
-# Second hops that only large models know: fewer questions each, so that a small model's figures are not mostly noise.
+# Hops that only large models know: fewer questions each, so that a small model's figures are not mostly noise.
 RARELY_KNOWN = {
-    "person_birth_year",
+    "park_country",
+    "book_author",
+    "film_director",
+    "painting_artist",
+    "company_city",
     "person_birthplace",
+    "person_birth_year",
     "country_calling_code",
     "country_domain",
     "company_ceo",
@@ -189,8 +194,8 @@ def _spread(chains: Sequence[Chain], count: int) -> list[Chain]:
 
 
 def _quotas(types: Iterable[str], available: dict[str, int], count: int) -> dict[str, int]:
-    """How many questions of each type: as even as what there is allows, and fewer of those that few models know."""
-    weights = {t: RARE_WEIGHT if t.split("+")[1] in RARELY_KNOWN else 1.0 for t in types}
+    """How many questions of each type: as even as what there is allows, fewer of those that few models know."""
+    weights = {t: RARE_WEIGHT if RARELY_KNOWN & {*t.split("+")} else 1.0 for t in types}
     quotas = dict.fromkeys(sorted(weights), 0)
     while sum(quotas.values()) < count:
         open_types = [t for t in quotas if quotas[t] < available[t]]

@@ -82,7 +82,7 @@ async def sweep(
             corrector.mapping(asked[0]),
             max_tokens=corrector.max_tokens,
         )
-        texts |= await _texts(corrector, questions, request, above, asked, on_done, screened)
+        texts |= await grid_texts(corrector, questions, request, above, asked, on_done, screened=screened)
     return {choice: texts[choice] for choice in choices}
 
 
@@ -104,7 +104,7 @@ async def back_sweep(
     states = await _states(corrector, prompts, sources)
     last = [len(prompt) - 1 for prompt in prompts]
     request = GridPass(prompts, last, states, targets, max_tokens=corrector.max_tokens)
-    return await _texts(corrector, questions, request, sources, choices, lambda count: None, screened)
+    return await grid_texts(corrector, questions, request, sources, choices, screened=screened)
 
 
 async def _states(corrector: Corrector, prompts: Sequence[tuple[int, ...]], layers: Sequence[int]) -> Tensor:
@@ -115,14 +115,15 @@ async def _states(corrector: Corrector, prompts: Sequence[tuple[int, ...]], laye
     return torch.stack([torch.stack([state[0] for state in result.states]) for result in given])
 
 
-async def _texts(
+async def grid_texts(
     corrector: Corrector,
     questions: Sequence[GoldQuestion],
     request: GridPass,
     sources: Sequence[int],
     choices: Sequence[Choice],
-    on_done: Callable[[int], None],
-    screened: bool,
+    on_done: Callable[[int], None] = lambda count: None,
+    *,
+    screened: bool = False,
 ) -> Texts:
     """What the chosen cells of a grid say to each question; `sources` are the layers that its states are from."""
     engine, targets = corrector.engine, list(request.target_layers)

@@ -14,8 +14,8 @@ from typing import Any
 from correction.answers import Answer
 from correction.corrector import Corrector
 from correction.errors import InvalidInput
-from correction.form_probe import Chain, choose_forms
-from correction.forms import EXAMPLES, Forms, Wording
+from correction.form_probe import ASKED, KEPT, Chain, choose_forms
+from correction.forms import EXAMPLES, FORMS, Forms, Wording
 from correction.mappings import FittedMapping
 from correction.profile import FITTED, Choice, Profile, Replay, Thresholds
 from correction.questions import BLANK
@@ -31,12 +31,14 @@ from eval.journal import Journal
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
 from eval.statistics import mcnemar
+from eval.sweep import EVERY_LAYER
 
 MIN_QUESTIONS = 50
 MIN_KNOWN = 20
 REPLAYED = 20
 FORMED = 150  # questions that the forms are chosen on
 SWEPT = 300  # about how many questions the layer grids are run on: they choose no threshold
+SWEPT_DEEP = 80  # of a model whose every layer is too many
 WEIGHED = (3, 5)
 MAPPINGS = ("vocabulary", "hard_token")
 SIGNIFICANT = 0.05
@@ -109,7 +111,8 @@ async def calibrate(
     setting = choose(observed)
     decided = decide(observed, setting, hops, direct, two_step, alone)
 
-    spread = slice(None, None, -(-len(hops) // SWEPT))
+    swept = SWEPT if depth <= EVERY_LAYER else SWEPT_DEEP
+    spread = slice(None, None, -(-len(hops) // swept))
     few = hops[spread]
     names = sites.suitable(corrector, few)
     grids = {
@@ -170,10 +173,12 @@ async def calibrate(
 
 
 def most_steps(depth: int) -> int:
-    """Of the calibration of a model with so many layers: fewer where a placeholder is no single token."""
+    """Of the calibration of a model with so many layers: fewer where the tokenizer has no chat template, a placeholder
+    is no single token, or a layer cannot be read."""
+    formed = len(FORMS) + KEPT * len(ASKED) + 1
     ways = 3 + len(MAPPINGS) * depth + len(WEIGHED) + len(MAPPINGS) * (depth - 1)
     grids = len(sites.PLACEHOLDERS) + 2 + 1 + len(mid_layer.NONLINEAR)  # identity; norm-matched and back; fitted
-    return ways + grids + 1
+    return formed + ways + grids + 1
 
 
 async def _formed(
@@ -264,15 +269,18 @@ async def _middle(
 
 
 async def _replay(corrector: Corrector, profile: Profile, questions: Sequence[GoldQuestion]) -> tuple[Replay, ...]:
-    """About 20 questions that the profile answers right by patching, as it answers them."""
+    """About 20 questions that the profile answers right by patching, as it answers them: of the surer half, since an
+    answer that is nearly another one changes with the arithmetic of the machine."""
     answers = await corrector.using(profile).answer_all([q.ask() for q in questions], "deployed")
     good = [
         (q, a)
         for q, a in zip(questions, answers, strict=True)
         if isinstance(a, Answer) and a.strategy == profile.strategy and exact_match(a.answer, q.accepted)
     ]
-    step = max(1, len(good) // REPLAYED)
-    return tuple(Replay(q.question, q.hop1, q.hop2, a.answer) for q, a in good[::step][:REPLAYED])
+    surest = sorted(good, key=lambda pair: -(pair[1].confidence or 0.0))[: max(REPLAYED, len(good) // 2)]
+    kept = [pair for pair in good if any(pair is one for one in surest)]
+    step = max(1, len(kept) // REPLAYED)
+    return tuple(Replay(q.question, q.hop1, q.hop2, a.answer) for q, a in kept[::step][:REPLAYED])
 
 
 def _helps(patched: Sequence[bool], direct: Sequence[bool]) -> bool:

@@ -20,9 +20,9 @@ from correction.grid import GridPass
 from correction.mappings import FittedMapping, fit
 from correction.passes import Capture, Pass, Sampling
 from correction.profile import FITTED, Choice
-from correction.prompts import without_full_stop
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
+from eval.sweep import grid_texts, swept_layers
 
 HALVES = 2
 LINEAR, NONLINEAR = "ridge", ("mlp", "kernel")
@@ -101,9 +101,9 @@ async def cells(
                 seen.fitted(corrector, kind, choice, inside),
                 max_tokens=corrector.max_tokens,
             )
-            grid = await corrector.engine.grid(request)
-            for n, tokens in zip(outside, grid.tokens[:, 0, 0].tolist(), strict=True):
-                text = without_full_stop(corrector.loaded.decode([token for token in tokens if token >= 0]))
+            asked = [questions[n] for n in outside]
+            said = await grid_texts(corrector, asked, request, [choice.source_layer], [choice], screened=True)
+            for n, text in zip(outside, said[choice], strict=True):
                 right[choice][n] = exact_match(text, questions[n].accepted)
     return right
 
@@ -114,5 +114,7 @@ def repairs(grid: dict[Choice, list[bool]]) -> dict[Choice, list[bool]]:
 
 
 def fitted_choices(depth: int) -> list[Choice]:
-    """Every pair with l* >= 1."""
-    return [Choice(source, target, FITTED) for source in range(1, depth + 1) for target in range(1, depth)]
+    """Every pair with l* >= 1; of a deep model, where each costs a fit and a pass, every second of those swept."""
+    sources, targets = swept_layers(depth)
+    step = 1 if len(sources) == depth else 2
+    return [Choice(source, target, FITTED) for source in sources[::-step] for target in targets[1::step]]

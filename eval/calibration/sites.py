@@ -10,7 +10,7 @@ from correction.errors import InvalidInput
 from correction.profile import Choice
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
-from eval.sweep import Texts, back_sweep, identity_grid, sweep
+from eval.sweep import Texts, back_sweep, oracle_grid, sweep, swept_layers
 
 PLACEHOLDERS = ("x", "it", "the", "?")
 
@@ -18,8 +18,9 @@ Cells = dict[Choice, list[bool]]  # whether each question is right in each cell
 
 
 async def identity_cells(corrector: Corrector, questions: Sequence[GoldQuestion], mapping: str = "identity") -> Cells:
-    """The paper's grid, scored."""
-    return _scored(await sweep(corrector, questions, identity_grid(corrector.loaded.parts.depth, mapping)), questions)
+    """The paper's grid, scored; of a deep model some of its layers (`eval.sweep.swept_layers`)."""
+    choices = oracle_grid(corrector.loaded.parts.depth, mapping)
+    return _scored(await sweep(corrector, questions, choices, screened=True), questions)
 
 
 def holding(corrector: Corrector, placeholder: str) -> Corrector:
@@ -46,7 +47,8 @@ def _fits(corrector: Corrector, questions: Sequence[GoldQuestion]) -> bool:
 
 async def back_cells(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Cells:
     """Back-patching within the question, scored."""
-    return _scored(await back_sweep(corrector, questions), questions)
+    layers = swept_layers(corrector.loaded.parts.depth)
+    return _scored(await back_sweep(corrector, questions, layers, screened=True), questions)
 
 
 def _scored(grid: Texts, questions: Sequence[GoldQuestion]) -> Cells:
