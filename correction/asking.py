@@ -87,26 +87,45 @@ class Asking:
         """A text in the form that the profile has for this kind of pass."""
         return Prompt(self.prompts.encode(text, kind))
 
-    async def run(self, request: Pass, stage: str) -> PassResult:
-        """Runs a pass; its text ends where the profile's forms say, without the full stop that ends a sentence."""
+    async def run(self, request: Pass, stage: str, *, begun: tuple[int, ...] = (), whole: bool = False) -> PassResult:
+        """Runs a pass; its text ends where the profile's forms say, without the full stop that ends a sentence.
+
+        begun: the tokens of the name that the prompt ends with and the pass goes on with. whole: what is generated is
+        more than a name.
+        """
         started = time.perf_counter()
         result = await self.engine.run(request)
-        return self._noted(request, result, stage, started)
+        return self._noted(request, result, stage, started, begun, whole)
 
-    def _noted(self, request: Pass, result: PassResult, stage: str, started: float) -> PassResult:
+    def _noted(
+        self,
+        request: Pass,
+        result: PassResult,
+        stage: str,
+        started: float,
+        begun: tuple[int, ...] = (),
+        whole: bool = False,
+    ) -> PassResult:
         self._timings[stage] = max(self._timings.get(stage, 0.0), 1000 * (time.perf_counter() - started))
         self.usage.add(result, request.exit or self.loaded.parts.depth)
         self.engine_name = result.engine
-        if self.prompts.forms.ends == "phrase":
-            result = self._phrase(result)
+        if self.prompts.forms.ends == "phrase" and not whole:
+            result = self._phrase(result, begun)
         return replace(result, text=without_full_stop(result.text))
 
-    def _phrase(self, result: PassResult) -> PassResult:
-        """The result cut where its first phrase ends: then the token that comes after is what stopped it."""
-        text = phrase(self.loaded.text(result.tokens))
-        kept = 0
-        while kept < len(result.tokens) and text not in self.loaded.text(result.tokens[:kept]):
+    def named(self, tokens: Sequence[int]) -> tuple[str, int]:
+        """The name that the tokens begin with, and how many of them it takes: all where answers end with their line."""
+        if self.prompts.forms.ends != "phrase":
+            return self.loaded.decode(list(tokens)), len(tokens)
+        text, kept = phrase(self.loaded.text(tokens)), 0
+        while kept < len(tokens) and text not in self.loaded.text(tokens[:kept]):
             kept += 1
+        return text, kept
+
+    def _phrase(self, result: PassResult, begun: tuple[int, ...]) -> PassResult:
+        """The result cut where its first phrase ends: then the token that comes after is what stopped it."""
+        text, kept = self.named((*begun, *result.tokens))
+        kept = max(0, kept - len(begun))
         if kept == len(result.tokens):
             return replace(result, text=text)
         return replace(
@@ -134,7 +153,8 @@ class Asking:
     ) -> tuple[Reading, PassResult | None]:
         """Reads a bridge and, where it can be taken up at once, also generates what comes of it.
 
-        The engine cannot tell their times apart: the second stage then has all of it.
+        The engine cannot tell their times apart: the second stage then has all of it. It knows nothing of names: where
+        one ends before its text does, or has no space before it where the second pass has, what came of it is dropped.
         """
         assert isinstance(self.engine, Relaying)
         request = self._reading(prompt, layer, exit)
@@ -143,7 +163,10 @@ class Asking:
         reading = self._read(request, self._noted(request, first, stage if second is None else then_stage, started))
         if second is None:
             return reading, None
-        return reading, self._noted(then.second(first), second, then_stage, started)
+        taken = then.second(first)
+        answered = self._noted(taken, second, then_stage, started)
+        spaced = {self.prompts.spaced(token) for token in (reading.tokens[:1] + self._placeholders(taken)[:1])}
+        return reading, answered if reading.tokens == first.tokens and len(spaced) == 1 else None
 
     def _reading(self, given: Prompt, layer: int | None, exit: int | None) -> Pass:
         captures = () if layer is None else (Capture(layer, follow=True),)
@@ -198,9 +221,13 @@ class Asking:
             tokens[at] = self.loaded.pad_token
         return Prompt(tuple(tokens), patches)
 
+    @staticmethod
+    def _placeholders(request: Pass) -> tuple[int, ...]:
+        return tuple(request.prompt[patch.position] for patch in request.patches)
+
     def text(self, tokens: Sequence[int]) -> str:
         """Generated tokens as an answer shows them."""
-        return without_full_stop(self.loaded.decode(list(tokens)))
+        return without_full_stop(self.named(tokens)[0])
 
     @property
     def relays(self) -> bool:

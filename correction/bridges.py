@@ -36,7 +36,7 @@ async def likeliest(asking: Asking, prompt: Prompt, reading: Reading, count: int
         kept = reading.tokens[position] if position < len(reading.tokens) else None
         before = math.exp(sum(reading.logprobs[:position]))
         for other in step:
-            stops = other.token in stop
+            stops = other.token in stop or asking.named((*reading.tokens[:position], other.token))[1] <= position
             if other.token == kept or (stops and (kept is None or position == 0)):
                 continue
             branch = reading.tokens[:position] if stops else (*reading.tokens[:position], other.token)
@@ -58,7 +58,7 @@ async def _follow(asking: Asking, prompt: Prompt, reading: Reading, share: float
     room = asking.max_tokens - len(branch)
     sampling = Sampling(max(0, room), 1)
     request = Pass((*prompt.tokens, *branch), patches=prompt.patches, sampling=sampling)
-    result = await asking.run(request, "bridges")
+    result = await asking.run(request, "bridges", begun=branch)
     tokens = (*branch, *result.tokens)
     return Reading(asking.text(tokens), tokens, share * result.probability, result.finish_reason == "stop")
 

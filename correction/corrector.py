@@ -140,7 +140,7 @@ class Corrector:
 
         async def complete(prompt: str, max_tokens: int) -> str:
             request = Pass(self.prompts.encode_raw(prompt), sampling=Sampling(max_tokens, 0))
-            return (await used.run(request, "decompose")).text
+            return (await used.run(request, "decompose", whole=True)).text
 
         try:
             return await ask_model(question.text, complete)

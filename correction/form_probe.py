@@ -13,6 +13,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ ASKED: tuple[Kind, ...] = ("direct", "hop1", "hop2", "target")
 FIRST = 12  # questions that every form is tried on, in the probe; the rest are for the best of them
 KEPT = 3
 TOKENS = 12
+TEXT = ("two_step", "direct")  # the strategies that it chooses from
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Chosen:
 async def probe(loaded: LoadedModel, engine: Engine) -> Chosen:
     """The forms for a model, from the probe's own questions; asked once, then remembered by the fingerprint."""
     file = cache_folder() / "forms" / f"{loaded.fingerprint.removeprefix('sha256:')[:32]}.json"
-    if (known := _remembered(file)) is not None:
+    known = _remembered(file)
+    if known is not None and (Prompts(loaded.tokenizer).has_template or not known.forms.chat):
         return known
     chosen = await choose_forms(loaded, engine, CHAINS)
     _remember(file, chosen)
@@ -158,13 +161,14 @@ class _Tried:
     async def _says(self, forms: Forms, kind: Kind, texts: Sequence[Text]) -> list[str]:
         prompts = Prompts(self.loaded.tokenizer, forms)
         if isinstance(self.engine, Sharing):
-            self.engine.share([prompts.shared(kind)])
+            with suppress(InvalidInput):  # a template may refuse these turns: said of each question below
+                self.engine.share([prompts.shared(kind)])
         sampling = Sampling(TOKENS, 0)
 
         async def say(text: Text) -> str:
             try:
                 result = await self.engine.run(Pass(prompts.encode(text, kind), sampling=sampling))
-            except InvalidInput:  # examples do not fit into a small context
+            except InvalidInput:  # examples do not fit into a small context, or a template takes no such turns
                 return ""
             return self.loaded.text(result.tokens)
 
@@ -179,9 +183,10 @@ def is_right(text: str, names: Sequence[str]) -> bool:
 def _remembered(file: Path) -> Chosen | None:
     try:
         fields = json.loads(file.read_text(encoding="utf-8"))
-        return Chosen(Forms.from_fields(fields["forms"]), fields["shares"], float(fields["two_step"]))
-    except (OSError, ValueError, KeyError, TypeError, InvalidInput):  # of another version, or damaged: asked again
-        return None
+        chosen = Chosen(Forms.from_fields(fields["forms"]), fields["shares"], float(fields["two_step"]))
+        return chosen if chosen.strategy in TEXT else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, InvalidInput):
+        return None  # of another version, or damaged: asked again
 
 
 def _remember(file: Path, chosen: Chosen) -> None:

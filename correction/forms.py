@@ -174,7 +174,8 @@ class Forms:
         if unknown := given.keys() - known:
             raise TypeError(f"unknown fields {sorted(unknown)}")
         examples = given.get("examples", EXAMPLES)
-        assert isinstance(examples, Iterable)
+        if not isinstance(examples, Iterable):
+            raise TypeError("the examples are no list")
         shown = tuple(e if isinstance(e, Example) else Example(**e) for e in examples)
         forms = cls(**{**given, "examples": shown})  # type: ignore[arg-type]
         forms.check()

@@ -34,10 +34,11 @@ def main() -> None:
 async def _demo(device: str) -> dict[str, str]:
     """The answer with the one that is expected and the model's fingerprint, or the trouble."""
     from correction.loading import open_corrector
+    from correction.models import demo_profile_folder
     from correction.questions import Question
 
     try:
-        corrector = await open_corrector(device=device, dtype="float32")
+        corrector = await open_corrector(profile=demo_profile_folder(), device=device, dtype="float32")
         try:
             assert corrector.profile is not None
             entry = corrector.profile.replay[0]

@@ -173,6 +173,8 @@ class Profile:
             raise InvalidProfile(_missing(folder), hint="give the folder that 'hopfix calibrate' wrote") from None
         except OSError as error:
             raise InvalidProfile(f"cannot read {path}", hint=str(error)) from error
+        except InvalidInput as error:
+            raise InvalidProfile(f"{path} has prompts that this hopfix does not know: {error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidProfile(f"{path} is not a profile", hint=f"calibrate again ({error!r})") from error
         if any(choice.mapping == FITTED for choice in profile.choices):

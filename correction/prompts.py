@@ -115,7 +115,11 @@ class Prompts:
         return self._templated([*turns, {"role": "user", "content": question}])
 
     def _templated(self, turns: Sequence[Mapping[str, str]]) -> str:
-        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        try:
+            return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a template is a program of the model's makers
+            reason = str(error).partition("\n")[0]
+            raise InvalidInput("the chat template refuses the messages", hint=reason, param="messages") from error
 
     @staticmethod
     def _said(form: Form, example: Example) -> str:
@@ -127,11 +131,7 @@ class Prompts:
         Raises `InvalidInput` for messages that the template refuses, or without one of the user.
         """
         if self.has_template:
-            try:
-                return self._templated(messages)
-            except Exception as error:  # a template is a program of the model's makers
-                reason = str(error).partition("\n")[0]
-                raise InvalidInput("the chat template refuses the messages", hint=reason, param="messages") from error
+            return self._templated(messages)
         for message in reversed(messages):
             if message["role"] == "user":
                 return self.form(message["content"])

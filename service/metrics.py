@@ -39,7 +39,9 @@ REASONS = {
     "gave no bridge": "no_bridge",
     "did not end": "bridge_did_not_end",
     "the bridge has": "bridge_too_long",
+    "has no profile": "no_profile",
     "two_step no worse": "profile_says_two_step",
+    "direct no worse": "profile_says_direct",
     "the plain answer": "plain_answer_surer",
 }
 KEPT = "plain_answer_surer"

@@ -28,6 +28,7 @@ async def load(settings: Settings) -> Corrector:
     corrector: Corrector = await loading.open_corrector(
         model=settings.model,
         profile=settings.profile,
+        form=settings.form,
         engine=settings.engine,
         device=settings.device,
         dtype=settings.dtype,
@@ -96,11 +97,12 @@ async def renewed(corrector: Corrector, settings: Settings) -> Corrector:
 
 def _with_profile_of(settings: Settings, corrector: Corrector) -> Corrector:
     from correction.hub import profile_folder
-    from correction.models import DEMO, demo_profile_folder
+    from correction.loading import NO_PROFILE
+    from correction.models import bundled_profile_folder
     from correction.profile import Profile
 
-    given = settings.profile or (demo_profile_folder() if settings.model == DEMO else None)
-    if given is None:
+    given = settings.profile or (None if settings.form else bundled_profile_folder(settings.model))
+    if given is None or given == NO_PROFILE:
         raise ProfileRefused("the service was started without a profile", hint="start it with --profile")
     return corrector.using(Profile.load(profile_folder(given, fresh=True)))
 

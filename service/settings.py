@@ -14,7 +14,8 @@ from correction import supported
 from correction.errors import InvalidInput
 
 ENGINES = "hf (the custom forward), hf+vllm (what is unpatched on vLLM) or vllm (all of it, patches too)."
-PROFILE = "Folder that 'hopfix calibrate' wrote, or ORG/NAME[@REVISION] on the hub."
+PROFILE = "Folder that 'hopfix calibrate' wrote, ORG/NAME[@REVISION] on the hub, or 'none'."
+FORM = "The form of prompts of a model without a profile, instead of the one that a probe finds."
 VLLM_URL = "A vLLM server, such as http://localhost:8000, in place of a vLLM in this process."
 VLLM_KEY = "The vLLM server's API key; HOPFIX_VLLM_KEY keeps it out of the process list."
 VLLM_ARGS = 'Engine arguments for the vLLM in this process, such as {"tensor_parallel_size": 2}.'
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
 
     model: Text = Field("demo", description=supported.MODEL)
     profile: Text | None = Field(None, description=PROFILE)
+    form: Text | None = Field(None, description=FORM)
     engine: str = Field("hf", description=ENGINES)
     device: str = Field("auto", description="cpu, cuda, cuda:N or auto.")
     dtype: str = Field("auto", description="float32, bfloat16, float16 or auto.")

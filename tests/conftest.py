@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,15 @@ from correction.profile import Profile
 from tests.architectures import CONFIGS, UNUSUAL, random_weights
 
 torch.set_num_threads(1)  # small models gain nothing from more, and lose much beside other processes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder that hopfix keeps things in, also for the processes that tests start: never the user's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOPFIX_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="session", params=sorted(CONFIGS))

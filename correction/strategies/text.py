@@ -23,7 +23,8 @@ async def direct(asking: Asking, profile: Profile, question: Question, hops: Hop
 async def step_by_step(asking: Asking, profile: Profile, question: Question, hops: Hops | None = None) -> Answer:
     """One call with "Let's think step by step"; the answer is what stands after the last "is"."""
     prompt = asking.prompts.encode_step_by_step(question.text or question.direct_text)
-    result = await asking.run(Pass(prompt, sampling=Sampling(4 * asking.max_tokens, 0)), "step_by_step")
+    request = Pass(prompt, sampling=Sampling(4 * asking.max_tokens, 0))
+    result = await asking.run(request, "step_by_step", whole=True)
     text = result.text.rsplit(" is ", 1)[-1].strip(" .")
     return Answer(text, "step_by_step", confidence=result.probability)
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from eval.commands import experiment
-from eval.commands.options import Device, Dtype, Engine, Format, Model
+from eval.commands.options import Device, Dtype, Engine, Form, Format, Model
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -23,8 +23,10 @@ def evaluate(
     context: typer.Context,
     model: Model = "demo",
     profile: Annotated[
-        str | None, typer.Option(help="Profile folder, or ORG/NAME[@REVISION] on the hub; the demo model has its own.")
+        str | None,
+        typer.Option(help="Profile folder, ORG/NAME[@REVISION] on the hub, or 'none'; the demo model has its own."),
     ] = None,
+    form: Form = None,
     engine: Engine = "hf",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -65,10 +67,10 @@ def evaluate(
         return
     if hops_from not in ("hops", "question"):
         raise typer.BadParameter("choose 'hops' or 'question'", param_hint="--from")
-    if url and (profile or engine != "hf" or vllm_url or vllm_args):
+    if url and (profile or form or engine != "hf" or vllm_url or vllm_args):
         raise typer.BadParameter("a server elsewhere has no profile and no engine here", param_hint="--url")
     vllm = {"vllm_url": vllm_url, "vllm_key": vllm_key, "vllm_args": vllm_args}
-    corrector = {"profile": profile, "engine": engine, "device": device, "dtype": dtype, **vllm}
+    corrector = {"profile": profile, "form": form, "engine": engine, "device": device, "dtype": dtype, **vllm}
     remote = {"url": url, "model": url_model, "key": url_key, "chat": url_chat} if url else None
     asked = {"path": questions, "format": format, "limit": limit, "strict": strict}
     judged = {"withhold_hops": hops_from == "question", "strategies": strategies, "scoring": scoring}
@@ -219,11 +221,20 @@ def about_model(corrector: Any, engine: str) -> dict[str, Any]:
         "fingerprint": corrector.loaded.fingerprint,
         "profile": profile.name if profile else None,
         "profile_digest": sha256(repr(profile).encode()).hexdigest()[:16] if profile else None,
+        **({} if profile else {"uncalibrated": _uncalibrated(corrector)}),
         "engine": engine,
         "dtype": str(next(corrector.loaded.model.parameters()).dtype).removeprefix("torch."),
         "versions": {name: version(name) for name in ("hopfix", "torch", "transformers")},
         "seed": 0,  # of the intervals; answers are greedy
     }
+
+
+def _uncalibrated(corrector: Any) -> dict[str, str]:
+    """What a model without a profile was used with: a run is not gone on with in other forms."""
+    from correction.forms import KINDS
+
+    used = corrector.used
+    return {"strategy": used.strategy, **{kind: getattr(used.forms, kind) for kind in KINDS}}
 
 
 async def _remote(url: str, model: str | None, key: str | None, chat: bool) -> tuple[Any, dict[str, Any]]:

@@ -13,6 +13,13 @@ Model = Annotated[
     str,
     typer.Option(help=f"{supported.MODEL} Default: demo."),
 ]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The form of prompts of a model without a profile, instead of the one that a probe finds.",
+    ),
+]
 Engine = Annotated[
     str,
     typer.Option(help="hf, hf+vllm (what is unpatched on vLLM) or vllm", autocompletion=lambda: supported.ENGINES),

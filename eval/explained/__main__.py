@@ -150,7 +150,7 @@ async def weighing(corrector: Corrector, folder: Path) -> None:
     reading = await asking.read(prompt, "hop1")
     masses: dict[str, list[tuple[str, float]]] = defaultdict(list)
     for bridge in await likeliest(asking, prompt, reading, corrector.used.thresholds.bridges):
-        said = await asking.generate(asking.spelled(UNSURE.hop2, bridge.tokens), "hop2")
+        said = await asking.generate(asking.spelled(UNSURE.hop2, bridge.text), "hop2")
         masses[said.text].append((f"{bridge.text} ({bridge.probability:.2f})", bridge.probability * said.probability))
     title = f"{UNSURE.hop2!r} after {UNSURE.hop1!r}, by the likeliest bridges"
     shares(dict(masses), folder / "how-weighing.png", title)

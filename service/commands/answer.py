@@ -17,6 +17,7 @@ from service.commands.options import (
     Device,
     Dtype,
     Engine,
+    Form,
     MaxTokens,
     Model,
     Profile,
@@ -54,6 +55,7 @@ def command(
     mapping: Mapping = None,
     model: Model = "demo",
     profile: Profile = None,
+    form: Form = None,
     engine: Engine = "hf",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -76,6 +78,7 @@ def command(
         corrector = await open_corrector(
             model,
             profile=profile,
+            form=form,
             engine=engine,
             device=device,
             dtype=dtype,

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 
 from correction import supported
-from service.settings import ENGINES, PROFILE, VLLM_ARGS, VLLM_KEY, VLLM_URL
+from service.settings import ENGINES, FORM, PROFILE, VLLM_ARGS, VLLM_KEY, VLLM_URL
 
 Model = Annotated[
     str,
     typer.Option(envvar="HOPFIX_MODEL", help=supported.MODEL, autocompletion=lambda: supported.MODELS),
 ]
 Profile = Annotated[str | None, typer.Option(envvar="HOPFIX_PROFILE", help=PROFILE)]
+Form = Annotated[str | None, typer.Option(envvar="HOPFIX_FORM", metavar="NAME", help=FORM)]
 Engine = Annotated[str, typer.Option(envvar="HOPFIX_ENGINE", help=ENGINES, autocompletion=lambda: supported.ENGINES)]
 Device = Annotated[
     str,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from correction.answers import Answer, Fallback, Usage
+from correction.profile import Profile
 from service.metrics import REASONS, Metrics
 from service.settings import Settings
 
@@ -24,14 +26,23 @@ def text_of(metrics: Metrics) -> str:
 
 
 @pytest.mark.parametrize("words", sorted(REASONS))
-def test_every_reason_that_has_a_label_is_one_that_is_given(words: str) -> None:
-    assert words in STRATEGIES
+def test_every_reason_that_has_a_label_is_one_that_is_given(words: str, demo_profile: Profile) -> None:
+    calibrated = [replace(demo_profile, strategy=strategy).why_text for strategy in ("two_step", "direct")]
+    nobody_measured = replace(demo_profile, evidence={}).why_text
+    assert any(words in given for given in (STRATEGIES, *calibrated, nobody_measured))
 
 
 @pytest.mark.parametrize(
     ("reason", "label", "outcome"),
     [
         ("the bridge has 9 tokens, calibrated were at most 4", "bridge_too_long", "fallback"),
+        ("calibration found two_step no worse", "profile_says_two_step", "fallback"),
+        ("calibration found direct no worse", "profile_says_direct", "fallback"),
+        (
+            "the model has no profile, so nobody has measured whether a patch helps it",
+            "no_profile",
+            "fallback",
+        ),
         ("hop 1 did not end within 16 tokens", "bridge_did_not_end", "fallback"),
         ("the plain answer is the more confident one (0.90 against 0.20)", "plain_answer_surer", "kept"),
         ("anything else that a strategy may come to say", "other", "fallback"),
