@@ -28,7 +28,7 @@ from eval.real_names import OWNED, aliases, country_with_article, is_plural, lis
 from eval.real_wordings import BRANDS, FIRST, SECOND, TYPES, First
 
 NAME = "real"
-CALIBRATION, TEST, ONE_HOP = 400, 1600, 200
+CALIBRATION, TEST, ONE_HOP = 400, 1500, 200
 CALIBRATION_SHARE = 0.3  # of the bridges of each kind
 FAMOUS_SHARE = 0.75
 # Hops that only large models know: fewer questions each, so that a small model's figures are not mostly noise.
@@ -87,6 +87,7 @@ def real_suite() -> dict[str, list[GoldQuestion]]:
         if parts[chain.bridge_key] == "test" and not {chain.hop1.subject, chain.bridge} & taken
     ]
     test = _spread(left, TEST)
+    random.Random("real order").shuffle(test)  # so that the first few are of every type
     return {
         "calibration": [_two_hop(chain, f"real-calibration-{n}") for n, chain in enumerate(calibration)],
         "test": [_two_hop(chain, f"real-test-{n}") for n, chain in enumerate(test)],
