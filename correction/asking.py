@@ -87,9 +87,7 @@ class Asking:
         """A text in the form that the profile has for this kind of pass."""
         return Prompt(self.prompts.encode(text, kind))
 
-    async def run(
-        self, request: Pass, stage: str, *, begun: tuple[int, ...] = (), whole: bool = False
-    ) -> PassResult:
+    async def run(self, request: Pass, stage: str, *, begun: tuple[int, ...] = (), whole: bool = False) -> PassResult:
         """Runs a pass; its text ends where the profile's forms say, without the full stop that ends a sentence.
 
         begun: the tokens of the name that the prompt ends with and the pass goes on with. whole: what is generated is
