@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,13 +21,14 @@ from tests.architectures import CONFIGS, UNUSUAL, random_weights
 torch.set_num_threads(1)  # small models gain nothing from more, and lose much beside other processes
 
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder that hopfix keeps things in, also for the processes that tests start: never the user's own."""
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOPFIX_CACHE", str(folder))
-        yield folder
+def pytest_configure(config: pytest.Config) -> None:
+    """What hopfix keeps goes into a folder of the session, also of the processes that tests start: never the user's
+    own. Set before test modules are imported, some of which keep a copy of the environment."""
+    folder = tempfile.TemporaryDirectory(prefix="hopfix-tests-")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HOPFIX_CACHE", folder.name)
+    config.add_cleanup(folder.cleanup)
+    config.add_cleanup(patch.undo)
 
 
 @pytest.fixture(scope="session", params=sorted(CONFIGS))

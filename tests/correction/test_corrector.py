@@ -110,10 +110,13 @@ def test_a_failed_question_spoils_no_other(asked: Asked) -> None:
     assert all(isinstance(answers[i], Answer) for i in (0, 2))
 
 
-def test_without_a_profile_the_vocabulary_mapping_is_used(demo: LoadedModel) -> None:
+def test_without_a_profile_text_answers(demo: LoadedModel) -> None:
     answer = Asked(demo)(lambda c: c.answer(QUESTIONS[0].ask()))
-    assert answer.profile is None
-    assert answer.patch == Choice(demo.parts.depth, 0, "vocabulary")
+    by_text = Asked(demo)(lambda c: c.answer(QUESTIONS[0].ask(), "two_step"))
+    assert (answer.profile, answer.patch, answer.corrected) == (None, None, False)
+    assert (answer.answer, answer.strategy) == (by_text.answer, "two_step")
+    assert answer.fallback.reason == "the model has no profile, so nobody has measured whether a patch helps it"
+    assert (answer.fallback.engine, answer.fallback.strategy) == ("hf", "two_step")
 
 
 @pytest.mark.parametrize(

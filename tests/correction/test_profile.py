@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from correction.errors import InvalidInput, InvalidMapping, InvalidProfile
+from correction.forms import Example, Forms
 from correction.mappings import FittedMapping, fit
 from correction.models import LoadedModel, load_model
 from correction.profile import Choice, Profile, check_choice
@@ -22,6 +23,13 @@ def test_a_profile_survives_saving(tmp_path: Path, demo_profile: Profile) -> Non
     demo_profile.save(tmp_path)
     assert Profile.load(tmp_path) == demo_profile
     assert [file.name for file in tmp_path.iterdir()] == ["profile.json"]
+
+
+def test_its_forms_and_examples_survive_too(tmp_path: Path, demo_profile: Profile) -> None:
+    shown = (Example("The capital of Peru is", "What is the capital of Peru?", "Lima"),)
+    formed = replace(demo_profile, forms=Forms("asked", "plain", "begun", "examples", "phrase", shown))
+    formed.save(tmp_path)
+    assert Profile.load(tmp_path) == formed
 
 
 def test_the_bundled_profile_fits_the_bundled_model(demo: LoadedModel, demo_profile: Profile) -> None:
@@ -39,6 +47,14 @@ def test_a_profile_for_another_model_is_refused_by_name(other_model: Path, demo_
     [
         ({"schema_version": 99}, "update hopfix"),
         ({"schema_version": 0}, "calibrate again"),
+        ({"schema_version": 2}, "has schema version 2, this hopfix reads 3: calibrate again"),
+        ({"forms": {"hop1": "poem"}}, "has prompts that this hopfix does not know: unknown form 'poem'"),
+        ({"forms": {"target": "begun"}}, "names the bridge twice"),
+        ({"forms": {"ends": "sentence"}}, "an answer cannot end at 'sentence'"),
+        ({"forms": {"hop9": "plain"}}, "not a profile"),
+        ({"forms": {"examples": 5}}, "not a profile"),
+        ({"forms": {"examples": [{"question": "Why?"}]}}, "not a profile"),
+        ({"forms": "plain"}, "not a profile"),
         ({"choice": {"source_layer": 1, "target_layer": 0, "mapping": "magic"}}, "'magic' is unknown"),
         ({"choice": {}}, "not a profile"),
         ({"surprise": 1}, "not a profile"),

@@ -68,6 +68,23 @@ def test_a_file_is_answered_in_its_order_around_its_bad_lines(
     assert [answer["answer"] for answer in answers if "answer" in answer] == [entry["answer"] for entry in replay]
 
 
+def test_without_a_profile_text_answers_in_a_given_form(run_hopfix: Any, replay: list[dict[str, str]]) -> None:
+    entry = replay[0]
+    asked = ["answer", entry["question"], "--hop1", entry["hop1"], "--hop2", entry["hop2"], "--json"]
+    for without in (["--profile", "none", "--form", "plain"], ["--form", "plain"]):
+        done = run_hopfix(*asked, *without)
+        assert (done.returncode, done.stderr) == (0, "")
+        answer = json.loads(done.stdout)
+        assert (answer["answer"], answer["corrected"]) == (entry["answer"], False)
+        assert (answer["profile"], answer["patch"], answer["strategy"]) == (None, None, "two_step")
+        assert answer["fallback"]["reason"].startswith("the model has no profile")
+    done = run_hopfix(
+        *asked, "--form", "plain", "--mapping", "vocabulary", "--source-layer", "6", "--target-layer", "0"
+    )
+    answer = json.loads(done.stdout)
+    assert (answer["answer"], answer["corrected"], answer["fallback"]) == (entry["answer"], True, None)
+
+
 def test_questions_from_standard_input(run_hopfix: Any, replay: list[dict[str, str]]) -> None:
     done = run_hopfix("answer", "--file", "-", stdin=json.dumps({"question": replay[0]["question"]}))
     assert done.returncode == 0
@@ -91,6 +108,9 @@ def test_questions_from_standard_input(run_hopfix: Any, replay: list[dict[str, s
         (["answer", "Q", "--source-layer", "999"], 1, "source layer 999 is out of range"),
         (["answer", "Q", "--mapping", "magic"], 1, "unknown mapping 'magic'"),
         (["answer", "Q", "--profile", "/nowhere"], 1, "no profile.json in /nowhere"),
+        (["answer", "Q", "--form", "poem"], 1, "unknown form 'poem': choose one of plain, examples"),
+        (["answer", "Q", "--form", "chat"], 1, "the tokenizer has no chat template: choose plain"),
+        (["answer", "Q", "--form", "plain", "--profile", "demo"], 1, "give a profile or a form, not both"),
     ],
 )
 def test_what_is_wrong_is_said_on_one_line(run_hopfix: Any, arguments: list[str], code: int, says: str) -> None:

@@ -23,6 +23,22 @@ def test_eval_prints_the_contract(run_hopfix: Any, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "report.md").exists()
 
 
+def test_eval_of_a_model_without_a_profile_says_in_which_forms(run_hopfix: Any, tmp_path: Path) -> None:
+    save_questions(tmp_path / "test.jsonl", demo_questions("test", 8))
+    asked = ["eval", "--questions", str(tmp_path / "test.jsonl"), "--strategies", "two_step,deployed", "--json"]
+    asked += ["--out", str(tmp_path / "out"), "--profile", "none"]
+    done = run_hopfix(*asked, "--form", "plain")
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results["profile"] is None
+    plain = {"direct": "plain", "hop1": "plain", "hop2": "plain", "target": "plain"}
+    assert results["uncalibrated"] == {"strategy": "two_step", **plain}
+    assert results["strategies"]["deployed"]["accuracy"] == results["strategies"]["two_step"]["accuracy"]
+    other = run_hopfix(*asked, "--form", "begun")
+    assert other.returncode == 1
+    assert "another run's journal" in other.stderr, "what was said in one form is not what is said in another"
+
+
 def test_a_calibrated_profile_is_served_from_its_folder(run_hopfix: Any, tmp_path: Path) -> None:
     save_questions(tmp_path / "cal.jsonl", demo_questions("calibration", 50))
     done = run_hopfix("calibrate", "--questions", str(tmp_path / "cal.jsonl"), "--out", str(tmp_path / "p"), "--json")
@@ -38,6 +54,8 @@ def test_bad_arguments_name_the_mend(run_hopfix: Any, tmp_path: Path) -> None:
     for arguments, code, says in (
         (["eval", "--questions", "nowhere.jsonl"], 1, "cannot read nowhere.jsonl"),
         (["eval", "--from", "tea"], 2, "hops"),
+        (["eval", "--form", "poem"], 1, "unknown form 'poem'"),
+        (["eval", "--url", "http://localhost:1", "--form", "plain"], 2, "no profile and no engine"),
         (["calibrate"], 2, "--out"),
         (["train-demo", "--arch", "abacus", "--out", str(tmp_path)], 2, "llama, gpt_neox, qwen3"),
     ):

@@ -131,6 +131,29 @@ async def test_one_reload_at_a_time(service: tuple[State, httpx.AsyncClient]) ->
     assert [type(result) for result in results] == [type(None), ProfileRefused]
 
 
+@pytest.mark.parametrize("settings", [{"profile": "none"}, {"form": "plain"}])
+async def test_a_model_that_was_started_without_its_profile_has_none_to_reload(
+    demo: LoadedModel, settings: dict[str, str]
+) -> None:
+    engine = HFEngine(demo)
+    app = create_app(Settings.read(**settings), Corrector(demo, engine))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hopfix") as client,
+    ):
+        while not app.state.hopfix.ready:  # noqa: ASYNC110  # nothing tells
+            await asyncio.sleep(0.01)
+        refused = await client.post("/v1/profile/reload")
+        answer = (await client.post("/v1/answer", json=QUESTION)).json()
+    await engine.close()
+    assert refused.status_code == 409
+    assert "without a profile" in refused.json()["error"]["message"]
+    assert (answer["answer"], answer["bridge"]["text"]) == ("Kenichiro Yoshida", "Sony")
+    assert (answer["corrected"], answer["patch"], answer["profile"]) == (False, None, None)
+    assert answer["strategy"] == answer["fallback"]["strategy"] == "two_step"
+    assert answer["fallback"]["reason"] == "the model has no profile, so nobody has measured whether a patch helps it"
+
+
 async def test_without_a_profile_there_is_nothing_to_reload(connect) -> None:
     async with connect() as client:
         refused = await client.post("/v1/profile/reload")
