@@ -8,7 +8,7 @@ VENV_PIPELINES ?= .venv-pipelines
 BIN := $(VENV)/bin
 DATA ?= ../shared/data
 
-.PHONY: demo test test-core test-real smollm2 test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
+.PHONY: demo test test-core test-real smollm2 test-peers test-harness test-vllm up vllm peers harness nginx prometheus chromium replay benchmarks benchmarks-vllm benchmarks-serve soak streaming experiments check audit format facts model profile tables real real-profile proof openapi screenshots first-steps wheel clean pictures docs test-pipelines pipelines
 
 demo: $(VENV)/.installed
 	$(BIN)/python -m eval.demo
@@ -112,6 +112,22 @@ tables: $(VENV)/.installed
 	cat runs/hops/report.md runs/question/report.md > docs/results.md
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
 	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
+
+# What hopfix is worth on a real pretrained model, on bridges that its calibration never saw: about an hour.
+# A new profile first, where forms, choices or calibration have changed: make real-profile real
+real-profile: $(VENV)/.smollm2
+	$(BIN)/hopfix calibrate --model smollm2 --questions real --out correction/profiles/smollm2
+
+REAL := $(BIN)/hopfix eval --model smollm2 --questions real
+real: $(VENV)/.smollm2
+	rm -rf runs/real runs/real-oracles runs/real-text
+	$(REAL) --strategies direct,two_step,patched,hard_token,mid_layer,back_patched,deployed,controls --out runs/real >/dev/null
+	$(REAL) --limit 100 --out runs/real-oracles >/dev/null
+	$(REAL) --profile none --strategies direct,two_step,deployed --out runs/real-text >/dev/null
+	cat runs/real/report.md > docs/real-model.md
+	printf '\n# The same with oracles, on the first 100 questions\n\n' | cat - runs/real-oracles/report.md >> docs/real-model.md
+	printf '\n# Without a profile\n\n' | cat - runs/real-text/report.md >> docs/real-model.md
+	cp runs/real*/pictures/*.png docs/pictures/
 
 # Those of docs/how-it-works.md.
 pictures: $(VENV)/.installed

@@ -129,7 +129,7 @@ def inline_svg(picture: Picture) -> Markup:
     text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
     text = text.replace("#000000", "currentColor").replace("#dddddd", "var(--faint)")
     # Two pictures of one page may have defined the same names.
-    text = re.sub(r'(id="|href="#|url\(#)', rf"\1{picture.name}-", text)
+    text = re.sub(r'(id="|href="#|url\(#)', lambda found: f"{found[0]}{picture.name}-", text)
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{Markup.escape(picture.alt)}"', 1))  # noqa: S704
 
 
