@@ -13,13 +13,14 @@ import pytest
 
 from correction.errors import PromptTooLong
 from correction.form_probe import CHAINS, Chosen, choose_forms, is_right, probe
-from correction.forms import FORMS, PHRASES, Forms, Kind, Wording
+from correction.forms import FORMS, Forms, Kind, Wording
 from correction.passes import Pass
 from correction.prompts import Prompts
 from tests.tokenizers import bytes_alone
 
 CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\n{% endfor %}<assistant>"
 ONE_TURN = "{% if messages | length > 1 %}{{ raise_exception('one turn') }}{% endif %}" + CHAT
+PHRASES = Forms(ends="phrase")
 Rule = Callable[[Kind, str, int], bool]
 
 

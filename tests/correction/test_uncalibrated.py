@@ -103,7 +103,7 @@ def test_none_is_no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         first = opened(itself, profile="none")
     assert first.profile is None
     assert "demo has no profile: it answers by text, and nothing is patched unless that is asked for" in caplog.text
-    assert first.used.forms == replace(first.used.forms, direct="plain", hop1="plain", hop2="plain", ends="phrase"), (
+    assert first.used.forms == replace(first.used.forms, direct="plain", hop1="plain", hop2="plain", ends="line"), (
         "the model was trained on texts as they stand"
     )
     assert first.used.strategy == "two_step"
