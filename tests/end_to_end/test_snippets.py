@@ -36,7 +36,7 @@ NOT_RUN = {
     r"\.venv-(vllm|harness|pipelines)/": "another environment: the stages test-vllm, -harness and -pipelines run it",
     r"(\.venv/bin/)?hopfix eval experiment \S": "minutes each; tests/eval/experiments runs them on fewer questions",
     r"(\.venv/bin/)?hopfix eval( --from question)?$": "minutes; test_eval_commands.py runs it on fewer questions",
-    r".*--model smollm2\b": "needs make smollm2, which the stage test-real has; tests/correction/test_real_model.py asks it",
+    r".*--model smollm2\b": "needs make smollm2; test_real_model.py asks that model",
     r"(\.venv/bin/)?hopfix profile push": "changes the hub; test_profile_hub.py pushes to a stand-in of it",
     r".*\b(FILE|MODEL|PROFILE|CALIBRATION\.jsonl|TEST\.jsonl)\b": "the reader's own files; test_any_model.py has some",
 }
