@@ -83,6 +83,11 @@ class Asking:
         """Milliseconds by stage, and in total so far. Passes of one stage that run side by side count once."""
         return {**self._timings, "total": 1000 * (time.perf_counter() - self._started)}
 
+    def sampling(self, top: int = 0, room: int | None = None) -> Sampling:
+        """How a bridge or an answer is generated, in at most `room` tokens, with so many alternatives."""
+        most = self.max_tokens if room is None else max(0, room)
+        return Sampling(most, top, phrase=self.prompts.forms.ends == "phrase")
+
     def prompt(self, text: Text, kind: Kind) -> Prompt:
         """A text in the form that the profile has for this kind of pass."""
         return Prompt(self.prompts.encode(text, kind))
@@ -140,7 +145,7 @@ class Asking:
 
     async def generate(self, given: Prompt, stage: str, exit: int | None = None) -> PassResult:
         """Generates an answer; the blocks beyond layer `exit` are left out."""
-        sampling = Sampling(self.max_tokens, 0)
+        sampling = self.sampling()
         return await self.run(Pass(given.tokens, (), given.patches, sampling, self.early(exit)), stage)
 
     async def read(self, prompt: Prompt, stage: str, layer: int | None = None, exit: int | None = None) -> Reading:
@@ -171,7 +176,7 @@ class Asking:
     def _reading(self, given: Prompt, layer: int | None, exit: int | None) -> Pass:
         captures = () if layer is None else (Capture(layer, follow=True),)
         lens = None if layer is None else max(1, layer // 4)
-        return Pass(given.tokens, captures, given.patches, Sampling(self.max_tokens, TOP), self.early(exit), lens)
+        return Pass(given.tokens, captures, given.patches, self.sampling(TOP), self.early(exit), lens)
 
     def _read(self, request: Pass, result: PassResult) -> Reading:
         return Reading(

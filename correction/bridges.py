@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 
 from correction.asking import Asking, Prompt, Reading
-from correction.passes import Pass, Sampling
+from correction.passes import Pass
 from correction.selection import normal
 
 
@@ -56,8 +56,7 @@ async def _follow(asking: Asking, prompt: Prompt, reading: Reading, share: float
     if branch == reading.tokens[: len(branch)]:  # it stops where the greedy one goes on
         return Reading(asking.text(branch), branch, share, True)
     room = asking.max_tokens - len(branch)
-    sampling = Sampling(max(0, room), 1)
-    request = Pass((*prompt.tokens, *branch), patches=prompt.patches, sampling=sampling)
+    request = Pass((*prompt.tokens, *branch), patches=prompt.patches, sampling=asking.sampling(1, room))
     result = await asking.run(request, "bridges", begun=branch)
     tokens = (*branch, *result.tokens)
     return Reading(asking.text(tokens), tokens, share * result.probability, result.finish_reason == "stop")

@@ -163,7 +163,7 @@ class _Tried:
         if isinstance(self.engine, Sharing):
             with suppress(InvalidInput):  # a template may refuse these turns: said of each question below
                 self.engine.share([prompts.shared(kind)])
-        sampling = Sampling(TOKENS, 0)
+        sampling = Sampling(TOKENS, 0, phrase=forms.of(kind).name != "plain")  # whose lines are looked at as well
 
         async def say(text: Text) -> str:
             try:

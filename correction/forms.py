@@ -249,3 +249,9 @@ def phrase(text: str) -> str:
             continue
         return before.strip()
     return text[start:].strip()
+
+
+def phrase_is_over(text: str) -> bool:
+    """Whether the first phrase of a text is what it is whatever comes next."""
+    name = phrase(f"{text} x")
+    return all(phrase(f"{text}{more}") == name for more in ("x", "1", ".", ". X", '"'))

@@ -49,7 +49,8 @@ class Batch:
 
     Between two steps the model is as it was, so that several batches can take turns on it. All passes exit at the same
     layer. `prefixes` are beginnings that were run before. `stops` gives the tokens that end a row, and are not part of
-    it, by its sampling. running: the numbers of the passes that go on, which is nobody's when it is over.
+    it, by its sampling; `over` says of one that wants a phrase whether it has it. running: the numbers of the passes
+    that go on, which is nobody's when it is over.
     """
 
     def __init__(
@@ -61,11 +62,13 @@ class Batch:
         stops: Callable[[Sampling], frozenset[int]],
         pad: int,
         prefixes: Prefixes | None = None,
+        over: Callable[[Sequence[int]], bool] = lambda tokens: False,
     ) -> None:
         self.model, self.parts, self.passes = model, parts, passes
         (self.exit,) = {request.exit or parts.depth for request in passes}
         self.rows = [Row(states=[[] for _ in request.captures]) for request in passes]
         self._stops = [stops(request.sampling) for request in passes]
+        self._over = over
         self._generators = [generator_of(request.sampling) for request in passes]
         self._tokens, self._mask, shifts, self._cache = self._laid_out(pad, prefixes)
         self._sites = Sites(parts, passes, shifts, self.rows)
@@ -158,7 +161,8 @@ class Batch:
             elif most:
                 row.tokens.append(token)
                 row.logprobs.append(logprob)
-            if row.stopped or len(row.tokens) == most:
+            named = self.passes[number].sampling.phrase and self._over(row.tokens)
+            if row.stopped or named or len(row.tokens) == most:
                 ended.append(number)
         for number in ended:
             self.drop(number)

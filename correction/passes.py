@@ -61,15 +61,17 @@ class Sampling:
     """Generation of at most `max_tokens`, greedy unless the temperature is above 0; stops at the end of sequence.
 
     `top_logprobs` alternatives come with each step, the one that stops included: what a gold-free selection reads.
-    lines: a token that breaks the line stops it, too, which is every strategy's rule. temperature, top_p, seed: as in
-    OpenAI's API; the same seed gives the same tokens on the same engine. prompt_logprobs: the prompt's own tokens are
-    read as well, with so many alternatives at each; None if not. Log-probabilities are always the model's own, before
-    temperature and top_p.
+    lines: a token that breaks the line stops it, too, which is every strategy's rule. phrase: only the name is wanted
+    that the text begins with: an engine may end when that is over (`correction.forms.phrase_is_over`), or later.
+    temperature, top_p, seed: as in OpenAI's API; the same seed gives the same tokens on the same engine.
+    prompt_logprobs: the prompt's own tokens are read as well, with so many alternatives at each; None if not.
+    Log-probabilities are always the model's own, before temperature and top_p.
     """
 
     max_tokens: int = 16
     top_logprobs: int = 5
     lines: bool = True
+    phrase: bool = False
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None

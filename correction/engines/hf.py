@@ -22,6 +22,7 @@ import torch
 from correction.engines.base import grid_of_passes
 from correction.engines.lanes import Lane, Live, Waiting
 from correction.errors import EngineUnavailable, HopfixError, UnsupportedModel
+from correction.forms import phrase_is_over
 from correction.forward import Batch, Row
 from correction.grid import Grid, GridPass, check_grid, joined, run_tile, tiles
 from correction.memory import out_of_memory
@@ -153,7 +154,13 @@ class HFEngine:
             loaded = self.loaded
             requests = [entry.request for entry in live.entries]
             live.batch = Batch(
-                loaded.model, loaded.parts, requests, stops=loaded.stops, pad=loaded.pad_token, prefixes=self.prefixes
+                loaded.model,
+                loaded.parts,
+                requests,
+                stops=loaded.stops,
+                pad=loaded.pad_token,
+                prefixes=self.prefixes,
+                over=lambda tokens: phrase_is_over(loaded.text(tokens)),
             )
         for _ in range(live.lane.steps):
             for number, entry in enumerate(live.entries):

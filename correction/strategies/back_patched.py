@@ -24,5 +24,5 @@ async def back_patched(asking: Asking, profile: Profile, question: Question, hop
         Pass(tokens, (Capture(choice.source_layer),), sampling=Sampling(max_tokens=0, top_logprobs=0)), "source"
     )
     patch = Patch(choice.target_layer, -1, clean.states[0][0], profile.mapping(choice))
-    result = await asking.run(Pass(tokens, patches=(patch,), sampling=Sampling(asking.max_tokens, 0)), "target")
+    result = await asking.run(Pass(tokens, patches=(patch,), sampling=asking.sampling()), "target")
     return Answer(result.text, "back_patched", corrected=True, patch=choice, confidence=result.probability)

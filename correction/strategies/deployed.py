@@ -17,7 +17,7 @@ from correction.asking import Asking, Prompt, Reading
 from correction.bridges import Candidate, likeliest, merged
 from correction.confidence import Route, Signs
 from correction.forms import Kind
-from correction.passes import PassResult, Relay, Sampling
+from correction.passes import PassResult, Relay
 from correction.profile import Choice, Profile, Thresholds
 from correction.questions import Hops, Question
 from correction.selection import Judged, compared, normal
@@ -126,7 +126,7 @@ class _Deploying:
             self.asking.blanks(hop, thresholds.bridge_tokens),
             self.profile.choice.target_layer,
             self.mapping,
-            Sampling(self.asking.max_tokens, 0),
+            self.asking.sampling(),
             self.asking.early(self.profile.answer_layer),
             thresholds.exit if layer < self.depth else thresholds.sure,
         )

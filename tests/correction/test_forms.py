@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from correction.errors import InvalidInput
-from correction.forms import FORMS, Forms, Wording, as_question, as_statement, phrase
+from correction.forms import FORMS, Forms, Wording, as_question, as_statement, phrase, phrase_is_over
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,35 @@ def test_an_unknown_form_is_named() -> None:
         Forms.from_fields({"hop1": "poem"})
     with pytest.raises(TypeError, match="unknown fields"):
         Forms.from_fields({"hop9": "plain"})
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        (" Paris", False),
+        (" Paris,", False),  # a digit could follow
+        (" Paris, F", True),
+        (" Paris.", False),
+        (" Paris. T", True),
+        (" J.", False),
+        (" J. K", False),
+        (" St. Louis. I", True),
+        (" Paris (", True),
+        ("", False),
+    ],
+)
+def test_a_phrase_is_over_when_nothing_can_change_it(text: str, over: bool) -> None:
+    assert phrase_is_over(text) is over
+
+
+def test_what_follows_an_end_changes_nothing() -> None:
+    for said in (
+        " Paris, France. It is",
+        " J. K. Rowling. She",
+        " Washington D.C. is",
+        " 1,000 people, or",
+        " St. Louis (Missouri)",
+    ):
+        for at in range(len(said)):
+            if phrase_is_over(said[:at]):
+                assert phrase(said[:at] + " ") == phrase(said) == phrase(said[:at] + " x")

@@ -198,3 +198,24 @@ def test_a_chat_model_is_corrected_through_its_template(demo: LoadedModel, early
     for strategy in ("two_step", "hard_token", "deployed"):
         given = Asked(chat, early)(lambda c, s=strategy: c.answer(KRUGER, s))
         assert (given.answer, given.bridge.text) == ("rand", "South Africa")
+
+
+def test_a_pass_that_ends_with_its_phrase_says_the_same(demo: LoadedModel, early: Profile) -> None:
+    """The demo model goes on after a name where it is not stopped; the answer is cut there either way."""
+    named = replace(early, forms=Forms("examples", "examples", "examples", "examples", "phrase"))
+
+    async def go(corrector: Corrector) -> list[tuple[object, ...]]:
+        answers = []
+        for strategy in ("direct", "two_step", "hard_token"):
+            given = await corrector.answer(KRUGER, strategy)
+            answers.append((given.answer, given.bridge, given.confidence, given.usage.completion_tokens))
+        return answers
+
+    with pytest.MonkeyPatch.context() as patching:
+        patching.setattr("correction.engines.hf.phrase_is_over", lambda text: False)
+        later = Asked(demo, named)(go)
+    for soon, late in zip(Asked(demo, named)(go), later, strict=True):
+        assert soon[0] == late[0]
+        assert soon[1] == late[1]
+        assert soon[2] == pytest.approx(late[2], rel=1e-4)
+        assert soon[3] <= late[3]
