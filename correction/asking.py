@@ -127,6 +127,10 @@ class Asking:
             kept += 1
         return text, kept
 
+    def ended(self, tokens: Sequence[int]) -> bool:
+        """Whether the name that the tokens begin with ends before the last of them."""
+        return self.prompts.forms.ends == "phrase" and self.named(tokens)[1] < len(tokens)
+
     def _phrase(self, result: PassResult, begun: tuple[int, ...]) -> PassResult:
         """The result cut where its first phrase ends: then the token that comes after is what stopped it."""
         text, kept = self.named((*begun, *result.tokens))

@@ -36,7 +36,7 @@ async def likeliest(asking: Asking, prompt: Prompt, reading: Reading, count: int
         kept = reading.tokens[position] if position < len(reading.tokens) else None
         before = math.exp(sum(reading.logprobs[:position]))
         for other in step:
-            stops = other.token in stop or asking.named((*reading.tokens[:position], other.token))[1] <= position
+            stops = other.token in stop or asking.ended((*reading.tokens[:position], other.token))
             if other.token == kept or (stops and (kept is None or position == 0)):
                 continue
             branch = reading.tokens[:position] if stops else (*reading.tokens[:position], other.token)

@@ -125,7 +125,7 @@ def check(command: str) -> None:
     while given and re.fullmatch(r"[A-Z_]+=.*", given[0]):
         given.pop(0)
     if given[:1] == ["make"]:
-        targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+        targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
         asked = {word for word in given[1:] if "=" not in word and not word.startswith("-")}
         assert asked <= targets, command
     for word in given:

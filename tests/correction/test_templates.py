@@ -7,6 +7,7 @@ import copy
 import pytest
 from jinja2.exceptions import SecurityError
 
+from correction.errors import InvalidInput
 from correction.forms import Forms
 from correction.models import LoadedModel
 from correction.prompts import REMEMBERED_CHARACTERS, Prompts
@@ -27,8 +28,9 @@ def with_template(demo: LoadedModel, template: str) -> Prompts:
     ],
 )
 def test_a_template_reaches_nothing_of_the_process(demo: LoadedModel, template: str) -> None:
-    with pytest.raises(SecurityError):
+    with pytest.raises(InvalidInput, match="the chat template refuses the messages") as refused:
         with_template(demo, template).form("The capital of France is")
+    assert isinstance(refused.value.__cause__, SecurityError)
 
 
 @pytest.mark.parametrize("text", ["{{ 7 * 7 }}?", "{% for x in messages %}x{% endfor %}?", "{# gone #}?"])
