@@ -82,6 +82,7 @@ def decide(
         "cross_validated": share(right),
         "direct_right": sum(one.right for one in direct),
         "broken": sum(one.right and not now for one, now in zip(direct, right, strict=True)),
+        "two_step_broken": sum(one.right and not now.right for one, now in zip(direct, two_step, strict=True)),
         "fixed": sum(now and not one.right for one, now in zip(direct, right, strict=True)),
         "cost": ways.cost(cost, range(len(questions))),
         "by_layer": {

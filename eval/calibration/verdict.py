@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from correction.profile import Profile
+from eval.calibration.deciding import BROKEN
 
 LOSS = 0.01  # deployed may be this much below two_step and still be worth it
 MOST_COST = 1.1  # of two_step's, unless it answers more
 
 
 def worth_deploying(evidence: dict[str, Any]) -> bool:
-    """Whether patching corrects about as much as the text pipeline and more than the plain answer, at no more cost."""
+    """Whether patching corrects more than the plain answer, and about as much as the text pipeline at no more cost, or
+    less than that where the text pipeline breaks too much of what the model has right by itself."""
     deployed, two_step, direct = (evidence[name] for name in ("cross_validated", "two_step", "direct"))
     if deployed <= direct:
         return False
+    most = BROKEN * evidence["direct_right"]
+    if evidence["two_step_broken"] > most >= evidence["broken"]:
+        return True
     return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= MOST_COST))
 
 
@@ -26,7 +31,8 @@ def verdict(profile: Profile) -> str:
         return (
             f"{advice}: {evidence['direct']:.1%} -> {evidence['cross_validated']:.1%} expected on unseen bridges "
             f"(two_step {evidence['two_step']:.1%}), "
-            f"{evidence['broken']} of {evidence['direct_right']} right answers broken, "
+            f"{evidence['broken']} of {evidence['direct_right']} right answers broken "
+            f"(two_step {evidence['two_step_broken']}), "
             f"{evidence['cost']:.2f} times the computing of two_step where that is right"
         )
     except (KeyError, TypeError, ValueError) as error:  # written by hand, or by another hopfix
