@@ -114,7 +114,7 @@ def repairs(grid: dict[Choice, list[bool]]) -> dict[Choice, list[bool]]:
 
 
 def fitted_choices(depth: int) -> list[Choice]:
-    """Every pair with l* >= 1; of a deep model, where each costs a fit and a pass, every second of those swept."""
+    """Every pair with l* >= 1; of a deep model, where each costs a fit and passes, every third of the layers swept."""
     sources, targets = swept_layers(depth)
-    step = 1 if len(sources) == depth else 2
+    step = 1 if len(sources) == depth else 3
     return [Choice(source, target, FITTED) for source in sources[::-step] for target in targets[1::step]]
