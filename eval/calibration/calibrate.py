@@ -21,7 +21,7 @@ from correction.profile import FITTED, Choice, Profile, Replay, Thresholds
 from correction.questions import BLANK
 from correction.selection import normal
 from eval.calibration import mid_layer, sites
-from eval.calibration.choosing import FEWEST_FOR_EXITS, Ways, choose, share
+from eval.calibration.choosing import FEWEST_FOR_EXITS, Ways, share
 from eval.calibration.deciding import decide
 from eval.calibration.observations import Said, answering, exiting, from_json, said, to_json, weighing
 from eval.calibration.overlap import bridge_hashes
@@ -108,8 +108,8 @@ async def calibrate(
     }
     reading = [_reading(corrector, q, one) for q, one in zip(hops, two_step, strict=True)]
     observed = Ways(depth, exits, weighed, answers, reading, two_step)
-    setting = choose(observed)
-    decided = decide(observed, setting, hops, direct, two_step, alone)
+    decided = decide(observed, hops, direct, two_step, alone)
+    setting = decided.setting
 
     swept = SWEPT if depth <= EVERY_LAYER else SWEPT_DEEP
     spread = slice(None, None, -(-len(hops) // swept))

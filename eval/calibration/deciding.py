@@ -1,6 +1,6 @@
-"""What is decided once the setting is known: the weights of the confidence, and below which the plain answer is asked.
+"""What is decided: the setting, the weights of the confidence, below which the plain answer is asked, and when it stays.
 
-Both are also made on each fold's other bridges and applied to its own, which is where the profile's figures come from.
+All are also made on each fold's other bridges and applied to its own, which is where the profile's figures come from.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from eval.statistics import auroc, coverage_at_precision, expected_calibration_e
 SELECTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
 BROKEN = 0.02  # at most this share of what the plain answer has right may be lost
+FRONTIER = (0.0, 0.05, 0.1, 1.0)  # other limits, whose figures are reported
+ALWAYS = 1.01  # a `sure` that no probability reaches
+WORTHWHILE = 0.01  # of the questions: by so much weighing every bridge must be better
 PRECISION = 0.99
 
 Marks = npt.NDArray[np.bool_]
@@ -32,8 +35,9 @@ Figures = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decided:
-    """The confidence, the thresholds `select` and `margin`, and the figures of the cross-validation."""
+    """The setting, the confidence, the thresholds `select` and `margin`, and the figures of the cross-validation."""
 
+    setting: Setting
     confidence: Confidence
     select: float
     margin: float
@@ -52,26 +56,29 @@ class _Seen:
 
 def decide(
     ways: Ways,
-    setting: Setting,
     questions: Sequence[GoldQuestion],
     direct: Sequence[Said],
     two_step: Sequence[Said],
     alone: Sequence[Said],
 ) -> Decided:
-    """The confidence and threshold for this setting, and what all choices together are worth on unseen bridges."""
+    """The setting, its confidence and thresholds, and what all choices together are worth on unseen bridges."""
     seen = _Seen(ways, direct, two_step, alone)
     everything = np.arange(len(questions))
-    confidence = _confidence(seen, setting, everything)
-    select, margin = _select(seen, _outcomes(seen, setting, confidence), everything)
+    made = _made(seen, everything)
+    select, margin = made.thresholds(seen, everything, BROKEN)
 
-    right, sure, cost = [False] * len(questions), [0.0] * len(questions), [0.0] * len(questions)
+    # What is returned for each question, by the most that may be broken.
+    settled = {most: np.zeros((3, len(questions))) for most in (BROKEN, *FRONTIER)}
     for inside, outside in folds([q.bridge for q in questions]):
-        chosen = choose(ways, inside)
-        weights = _confidence(seen, chosen, inside)
-        outcomes = _outcomes(seen, chosen, weights)
-        answers = outcomes.settled(*_select(seen, outcomes, inside))
-        for row in outside:
-            right[row], sure[row], cost[row] = bool(answers[0][row]), float(answers[1][row]), float(answers[2][row])
+        other = _made(seen, inside)
+        for most, rows in settled.items():
+            found = other.outcomes.settled(*other.thresholds(seen, inside, most))
+            rows[:, outside] = np.stack(found)[:, outside]
+    right, sure, cost = (
+        settled[BROKEN][0].astype(bool).tolist(),
+        settled[BROKEN][1].tolist(),
+        settled[BROKEN][2].tolist(),
+    )
     threshold, coverage = coverage_at_precision(sure, right, PRECISION)
     evidence = {
         "questions": len(questions),
@@ -81,7 +88,7 @@ def decide(
         "two_step": share([one.right for one in two_step]),
         "cross_validated": share(right),
         "direct_right": sum(one.right for one in direct),
-        "broken": sum(one.right and not now for one, now in zip(direct, right, strict=True)),
+        "broken": _broken(direct, right),
         "two_step_broken": sum(one.right and not now.right for one, now in zip(direct, two_step, strict=True)),
         "fixed": sum(now and not one.right for one, now in zip(direct, right, strict=True)),
         "cost": ways.cost(cost, range(len(questions))),
@@ -93,6 +100,10 @@ def decide(
             }
             for mapping in dict.fromkeys(mapping for _, mapping in ways.exits)
         },
+        "frontier": [
+            {"most_broken": most, "right": share(rows[0] > 0), "broken": _broken(direct, rows[0] > 0)}
+            for most, rows in sorted(settled.items())
+        ],
         "weighed": {str(count): share([one.right for one in given]) for count, given in ways.weighed.items()},
         "confidence": {
             "ece": expected_calibration_error(sure, right),
@@ -102,7 +113,54 @@ def decide(
             "coverage": coverage,
         },
     }
-    return Decided(confidence, select, margin, evidence)
+    return Decided(made.setting, made.confidence, select, margin, evidence)
+
+
+def _broken(direct: Sequence[Said], right: Sequence[bool]) -> int:
+    return sum(one.right and not now for one, now in zip(direct, right, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    """A setting with its confidence, and what it could return."""
+
+    setting: Setting
+    confidence: Confidence
+    outcomes: _Outcomes
+
+    def thresholds(self, seen: _Seen, rows: Rows, most: float) -> tuple[float, float]:
+        """`select` and `margin`: the most right answers among those that break at most this share of what direct has
+        right. Where none breaks so few, those that break the fewest. Of equals the lowest."""
+        direct = np.array([one.right for one in seen.direct])[rows]
+
+        def rank(thresholds: tuple[float, float]) -> tuple[bool, int, int, float, float]:
+            right = self.outcomes.settled(*thresholds)[0][rows]
+            broken = int((direct & ~right).sum())
+            allowed = broken <= most * direct.sum()
+            return allowed, int(right.sum()) if allowed else -broken, int(right.sum()), -thresholds[0], -thresholds[1]
+
+        return max(product(SELECTS, MARGINS), key=rank)
+
+    def right(self, seen: _Seen, rows: Rows) -> int:
+        """How many answers are right once the plain ones are known."""
+        return int(self.outcomes.settled(*self.thresholds(seen, rows, BROKEN))[0][rows].sum())
+
+
+def _made(seen: _Seen, rows: Rows) -> _Made:
+    """The best setting for these rows. `choose` looks at corrected answers alone; beside the plain answer it can be
+    worth weighing every bridge, which gives more answers to choose from, if that is clearly better."""
+    chosen = choose(seen.ways, rows)
+    always = [replace(chosen, layer=seen.ways.depth, exit=0.0, sure=ALWAYS, bridges=n) for n in seen.ways.weighed]
+    best, *others = (
+        _Made(setting, confidence, _outcomes(seen, setting, confidence))
+        for setting in (chosen, *always)
+        for confidence in [_confidence(seen, setting, rows)]
+    )
+    found = best.right(seen, rows)
+    for other in others:
+        if (right := other.right(seen, rows)) >= found + WORTHWHILE * len(rows):
+            best, found = other, right
+    return best
 
 
 def _confidence(seen: _Seen, setting: Setting, rows: Rows) -> Confidence:
@@ -160,19 +218,3 @@ def _outcomes(seen: _Seen, setting: Setting, confidence: Confidence) -> _Outcome
         np.array(c) for c in zip(*rows, strict=True)
     )
     return _Outcomes(right, sure, cost, compares, paid, kept, kept_sure, rival, rival_sure)
-
-
-def _select(seen: _Seen, outcomes: _Outcomes, rows: Rows) -> tuple[float, float]:
-    """The thresholds with the most right answers among those that break at most `BROKEN` of what direct has right.
-
-    Where none breaks so few, those that break the fewest. Of equals those that ask for the plain answer least often.
-    """
-    direct = np.array([one.right for one in seen.direct])[rows]
-
-    def rank(thresholds: tuple[float, float]) -> tuple[bool, int, int, float, float]:
-        right = outcomes.settled(*thresholds)[0][rows]
-        broken = int((direct & ~right).sum())
-        allowed = broken <= BROKEN * direct.sum()
-        return allowed, int(right.sum()) if allowed else -broken, int(right.sum()), -thresholds[0], -thresholds[1]
-
-    return max(product(SELECTS, MARGINS), key=rank)

@@ -7,6 +7,7 @@ from typing import Any
 
 from correction.confidence import FIELDS
 from correction.profile import Choice, Profile
+from eval.calibration.deciding import BROKEN
 from eval.calibration.verdict import verdict
 from eval.pictures import layer_curves, layer_heatmap
 from eval.tables import markdown_table
@@ -59,6 +60,25 @@ def markdown(profile: Profile) -> str:
         "left at each layer whatever its probability:",
         _by_layer(evidence["by_layer"]),
         "![By layer](layers.png)",
+        "The plain answer stays unless another is surer by more than "
+        f"{thresholds.margin:.2f}, a margin for which at most {BROKEN:.0%} of what the model has right by itself is broken "
+        "on these questions. What other limits would give, cross-validated:",
+        markdown_table(
+            ["at most broken", "right", f"broken, of {evidence['direct_right']}"],
+            [[f"{row['most_broken']:.0%}", f"{row['right']:.1%}", str(row["broken"])] for row in evidence["frontier"]],
+        ),
+        "## Forms of prompts",
+        f"Chosen on {evidence['forms']['n']} of the questions: the share right of each kind of pass, in the best few forms; the "
+        "others were dropped on fewer questions. An answer ends with its "
+        f"{'line' if profile.forms.ends == 'line' else 'first phrase'}.",
+        markdown_table(
+            ["kind of pass", "form", "share right", ""],
+            [
+                [kind, name, f"{share:.1%}", "chosen" if name == getattr(profile.forms, kind) else ""]
+                for kind, shares in evidence["forms"]["shares"].items()
+                for name, share in sorted(shares.items(), key=lambda item: -item[1])
+            ],
+        ),
         "## The other strategies' best choices",
         markdown_table(
             ["strategy", "l", "l*", "mapping", "share right"],
