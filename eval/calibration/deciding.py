@@ -1,4 +1,4 @@
-"""What is decided: the setting, the weights of the confidence, below which the plain answer is asked, and when it stays.
+"""What is decided: the setting, the weights of the confidence, when the plain answer is asked for, and when it stays.
 
 All are also made on each fold's other bridges and applied to its own, which is where the profile's figures come from.
 """
@@ -74,11 +74,8 @@ def decide(
         for most, rows in settled.items():
             found = other.outcomes.settled(*other.thresholds(seen, inside, most))
             rows[:, outside] = np.stack(found)[:, outside]
-    right, sure, cost = (
-        settled[BROKEN][0].astype(bool).tolist(),
-        settled[BROKEN][1].tolist(),
-        settled[BROKEN][2].tolist(),
-    )
+    rights, sure, cost = (row.tolist() for row in settled[BROKEN])
+    right = [bool(one) for one in rights]
     threshold, coverage = coverage_at_precision(sure, right, PRECISION)
     evidence = {
         "questions": len(questions),

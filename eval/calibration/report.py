@@ -61,15 +61,15 @@ def markdown(profile: Profile) -> str:
         _by_layer(evidence["by_layer"]),
         "![By layer](layers.png)",
         "The plain answer stays unless another is surer by more than "
-        f"{thresholds.margin:.2f}, a margin for which at most {BROKEN:.0%} of what the model has right by itself is broken "
-        "on these questions. What other limits would give, cross-validated:",
+        f"{thresholds.margin:.2f}, a margin that breaks at most {BROKEN:.0%} of what the model has right by itself on "
+        "these questions. What other limits would give, cross-validated:",
         markdown_table(
             ["at most broken", "right", f"broken, of {evidence['direct_right']}"],
             [[f"{row['most_broken']:.0%}", f"{row['right']:.1%}", str(row["broken"])] for row in evidence["frontier"]],
         ),
         "## Forms of prompts",
-        f"Chosen on {evidence['forms']['n']} of the questions: the share right of each kind of pass, in the best few forms; the "
-        "others were dropped on fewer questions. An answer ends with its "
+        f"Chosen on {evidence['forms']['n']} of the questions: the share right of each kind of pass, in the "
+        "best few forms; the others were dropped on fewer questions. An answer ends with its "
         f"{'line' if profile.forms.ends == 'line' else 'first phrase'}.",
         markdown_table(
             ["kind of pass", "form", "share right", ""],

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from correction.architecture import Blocks
-from correction.errors import InvalidInput
+from correction.errors import EngineUnavailable, InvalidInput
 from correction.models import LoadedModel
 from correction.profile import Profile
 from eval.calibration import calibrate, most_steps, verdict
@@ -162,7 +162,7 @@ def test_a_model_whose_states_are_no_numbers_is_refused(demo: LoadedModel, tmp_p
     loaded = replace(demo, model=broken, parts=Blocks.of(broken))
     with (
         Journal(tmp_path, {}) as journal,
-        pytest.raises(InvalidInput, match="a hidden state is not finite: load the model in float32"),
+        pytest.raises(EngineUnavailable, match="the model gives what is no number: check its weights, or load it"),
     ):
         Asked(loaded)(lambda corrector: calibrate(corrector, QUESTIONS, journal))
     assert [file.name for file in tmp_path.iterdir()] == ["journal.jsonl"]

@@ -57,7 +57,7 @@ def test_a_route_hardly_seen_keeps_the_product() -> None:
 
 
 def test_a_sign_that_a_route_does_not_have_counts_nothing() -> None:
-    assert Signs("direct", 0.5).log_odds == (0.0, 0.0, 0.0, 0.0)
+    assert Signs("direct", 0.5).log_odds == (0.0, 0.0, 0.0, 0.0, 0.0)
     assert Signs("direct", 0.5).product == 0.5
     assert Signs("exit", 0.5, 0.5, 0.9, 0.1).product == 0.25
 
