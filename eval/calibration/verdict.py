@@ -27,12 +27,12 @@ def verdict(profile: Profile) -> str:
     """One line: deploy or use two_step, with expected gain, breakage and cost as far as the profile has evidence."""
     evidence = profile.evidence
     advice = "deploy" if profile.strategy == "deployed" else "use two_step"
+    beside = f" (two_step {evidence['two_step_broken']})" if "two_step_broken" in evidence else ""
     try:
         return (
             f"{advice}: {evidence['direct']:.1%} -> {evidence['cross_validated']:.1%} expected on unseen bridges "
             f"(two_step {evidence['two_step']:.1%}), "
-            f"{evidence['broken']} of {evidence['direct_right']} right answers broken "
-            f"(two_step {evidence['two_step_broken']}), "
+            f"{evidence['broken']} of {evidence['direct_right']} right answers broken{beside}, "
             f"{evidence['cost']:.2f} times the computing of two_step where that is right"
         )
     except (KeyError, TypeError, ValueError) as error:  # written by hand, or by another hopfix
