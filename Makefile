@@ -113,19 +113,22 @@ tables: $(VENV)/.installed
 	printf '\n# Cost of an answer\n\n' | cat - runs/cost.md >> docs/results.md
 	cp runs/hops/pictures/*.png runs/question/pictures/*.png docs/pictures/
 
-# What hopfix is worth on a real pretrained model, on bridges that its calibration never saw: about an hour.
+# What hopfix is worth on a real pretrained model, on bridges that its calibration never saw: about an hour for all
+# questions; make real REAL_LIMIT=500 asks the first 500, which are of every type.
 # A new profile first, where forms, choices or calibration have changed: make real-profile real
 real-profile: $(VENV)/.smollm2
 	$(BIN)/hopfix calibrate --model smollm2 --questions real --out correction/profiles/smollm2
 
+REAL_LIMIT ?= 1500
 REAL := $(BIN)/hopfix eval --model smollm2 --questions real
 real: $(VENV)/.smollm2
 	rm -rf runs/real runs/real-oracles runs/real-text
-	$(REAL) --strategies direct,two_step,patched,hard_token,mid_layer,back_patched,deployed,controls --out runs/real >/dev/null
-	$(REAL) --limit 100 --out runs/real-oracles >/dev/null
-	$(REAL) --profile none --strategies direct,two_step,deployed --out runs/real-text >/dev/null
+	$(REAL) --limit $(REAL_LIMIT) --out runs/real >/dev/null \
+	  --strategies direct,two_step,patched,hard_token,mid_layer,back_patched,deployed,controls
+	$(REAL) --limit 60 --out runs/real-oracles >/dev/null
+	$(REAL) --limit $(REAL_LIMIT) --profile none --strategies direct,two_step,deployed --out runs/real-text >/dev/null
 	cat runs/real/report.md > docs/real-model.md
-	printf '\n# The same with oracles, on the first 100 questions\n\n' | cat - runs/real-oracles/report.md >> docs/real-model.md
+	printf '\n# The same with oracles, on the first 60 questions\n\n' | cat - runs/real-oracles/report.md >> docs/real-model.md
 	printf '\n# Without a profile\n\n' | cat - runs/real-text/report.md >> docs/real-model.md
 	cp runs/real*/pictures/*.png docs/pictures/
 

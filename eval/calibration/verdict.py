@@ -8,17 +8,21 @@ from correction.profile import Profile
 from eval.calibration.deciding import BROKEN
 
 LOSS = 0.01  # deployed may be this much below two_step and still be worth it
+TIMES = 4  # what two_step breaks over what deployed does, from which its accuracy no longer counts
 MOST_COST = 1.1  # of two_step's, unless it answers more
 
 
 def worth_deploying(evidence: dict[str, Any]) -> bool:
-    """Whether patching corrects more than the plain answer, and about as much as the text pipeline at no more cost, or
-    less than that where the text pipeline breaks too much of what the model has right by itself."""
+    """Whether patching corrects more than the plain answer, and about as much as the text pipeline at no more cost.
+
+    It may correct less where the text pipeline breaks too much of what the model has right by itself, and four times
+    what patching breaks.
+    """
     deployed, two_step, direct = (evidence[name] for name in ("cross_validated", "two_step", "direct"))
     if deployed <= direct:
         return False
-    most = BROKEN * evidence["direct_right"]
-    if evidence["two_step_broken"] > most >= evidence["broken"]:
+    lost, ours = evidence["two_step_broken"], evidence["broken"]
+    if lost > BROKEN * evidence["direct_right"] and lost >= TIMES * ours:
         return True
     return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= MOST_COST))
 
