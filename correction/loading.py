@@ -13,7 +13,7 @@ from correction.corrector import Corrector
 from correction.engines import Engine, HFEngine, SplitEngine, VLLMEngine
 from correction.engines.vllm import LocalVLLM, ServerVLLM, Supervised, engine_arguments
 from correction.engines.vllm.backend import Backend
-from correction.errors import InvalidInput
+from correction.errors import EngineUnavailable, InvalidInput
 from correction.form_probe import probe
 from correction.forms import FORMS, KINDS, Forms
 from correction.hub import profile_folder
@@ -101,7 +101,11 @@ async def _uncalibrated(loaded: LoadedModel, engine: Engine, form: str | None, m
     if form is not None:
         return Profile.uncalibrated(loaded, max_tokens, Forms.all_of(form))
     log.warning("%s has no profile: it answers by text, and nothing is patched unless that is asked for", loaded.name)
-    chosen = await probe(loaded, engine)
+    try:
+        chosen = await probe(loaded, engine)
+    except EngineUnavailable as error:  # whoever asks something is told so, and /ready
+        log.warning("the probe of forms cannot ask the model (%s): texts are put to it as they stand", error)
+        return Profile.uncalibrated(loaded, max_tokens, Forms(ends="phrase"))
     shown = ", ".join(f"{kind} as {getattr(chosen.forms, kind)}" for kind in KINDS)
     log.info("forms of prompts for %s: %s; questions with two hops by %s", loaded.name, shown, chosen.strategy)
     return Profile.uncalibrated(loaded, max_tokens, chosen.forms, chosen.strategy)
