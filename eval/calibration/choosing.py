@@ -139,7 +139,8 @@ def _cheapest(ways: Ways, settings: Sequence[Setting], rows: Rows) -> Setting:
     """Of those that lose few answers, and little of the ability to tell right from wrong, to the best one of them."""
     figures = []
     for number, setting in enumerate(settings):
-        said = [ways.says(setting)[row] for row in rows]
+        every = ways.says(setting)
+        said = [every[row] for row in rows]
         right = [one.right for one, _ in said]
         confidence = fit_confidence([(one.signs, one.right) for one, _ in said])
         area = auroc([confidence.of(one.signs) for one, _ in said], right)
