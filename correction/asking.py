@@ -17,7 +17,7 @@ from torch import Tensor
 from correction.answers import Bridge, Usage
 from correction.engines.base import Engine, Relaying
 from correction.errors import InvalidInput
-from correction.forms import Kind, phrase
+from correction.forms import Kind, phrase, phrase_is_over
 from correction.mappings import TOKEN, Mapping
 from correction.models import LoadedModel
 from correction.passes import Alternative, Capture, Pass, PassResult, Patch, Relay, Sampling
@@ -136,7 +136,8 @@ class Asking:
         text, kept = self.named((*begun, *result.tokens))
         kept = max(0, kept - len(begun))
         if kept == len(result.tokens):
-            return replace(result, text=text)
+            over = phrase_is_over(self.loaded.text((*begun, *result.tokens)))
+            return replace(result, text=text, finish_reason="stop" if over else result.finish_reason)
         return replace(
             result,
             text=text,
@@ -240,8 +241,8 @@ class Asking:
 
     @property
     def relays(self) -> bool:
-        """Whether the engine can be asked for a relay."""
-        return isinstance(self.engine, Relaying)
+        """Whether the engine can be asked for a relay: it ends with a line, so not where names end before that."""
+        return isinstance(self.engine, Relaying) and self.prompts.forms.ends == "line"
 
     def early(self, exit: int | None) -> int | None:
         return None if exit == self.loaded.parts.depth else exit

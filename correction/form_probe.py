@@ -1,9 +1,9 @@
 """The short probe of a model without a profile: in which forms it says what everybody knows.
 
 Some forty two-hop questions about famous things are asked in every form that the tokenizer has, hop by hop and as a
-whole, and each kind of pass gets the form with the most right answers. It takes seconds and is remembered by the
-weights' fingerprint. It chooses forms and between two text strategies; whether a patch helps is for calibration to say,
-which chooses its forms by the same function on its own questions.
+whole, and each kind of pass gets the form with the most right answers. It takes seconds on a GPU, a minute or so for a
+small model on a CPU, and is remembered. It chooses forms and between two text strategies; whether a patch helps is for
+calibration to say, which chooses its forms by the same function on its own questions.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from correction.engines.base import Engine, Sharing
@@ -66,8 +67,11 @@ class Chosen:
 
 
 async def probe(loaded: LoadedModel, engine: Engine) -> Chosen:
-    """The forms for a model, from the probe's own questions; asked once, then remembered by the fingerprint."""
-    file = cache_folder() / "forms" / f"{loaded.fingerprint.removeprefix('sha256:')[:32]}.json"
+    """The forms for a model, from the probe's own questions; asked once, then remembered for these weights, this
+    template and these questions."""
+    template = str(getattr(loaded.tokenizer, "chat_template", None))
+    asked = sha256(repr((loaded.fingerprint, template, FORMS, EXAMPLES, CHAINS)).encode()).hexdigest()[:32]
+    file = cache_folder() / "forms" / f"{asked}.json"
     known = _remembered(file)
     if known is not None and (Prompts(loaded.tokenizer).has_template or not known.forms.chat):
         return known

@@ -233,6 +233,7 @@ def _describes_person(subject: str) -> bool:
 
 # What follows a full stop that ends no sentence: "St. Louis", "J. K. Rowling", "D.C."
 _ABBREVIATED = re.compile(r"(?:^|[\s.])(?:[A-Za-z]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs)$")
+_OUTER = " \t\"“”'’*"  # a name may stand in quotes or between asterisks
 _ENDS = re.compile(
     r",(?!\d)|[;:\n(\[{<?!\"“”|]|\s[-–—]\s|\.(?=\s|$|[\"”')])|\s(?:is|was|are|were|which|who|where|because)\s"
 )
@@ -240,15 +241,15 @@ _ENDS = re.compile(
 
 def phrase(text: str) -> str:
     """The name that a text begins with: up to a comma, a full stop, a bracket, or where a sentence goes on."""
-    start = len(text) - len(text.lstrip(" \"“'*"))
+    start = len(text) - len(text.lstrip(_OUTER))
     for found in _ENDS.finditer(text, start):
         before = text[start : found.start()]
         if not before.strip() and found[0] != "\n":
             continue
         if found[0] == "." and _ABBREVIATED.search(before):
             continue
-        return before.strip()
-    return text[start:].strip()
+        return before.strip(_OUTER)
+    return text[start:].strip(_OUTER)
 
 
 def phrase_is_over(text: str) -> bool:

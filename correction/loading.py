@@ -84,8 +84,7 @@ async def open_corrector(
 
     started = _engine(engine, loaded, vllm, vllm_deadline)
     try:
-        if chosen is not None:
-            Corrector(loaded, started, chosen)  # whether they belong together is said before vLLM is started
+        Corrector(loaded, started, chosen)  # what cannot be corrected is said before vLLM is started or a form is tried
         await started.start()
         uncalibrated = None
         if chosen is None:

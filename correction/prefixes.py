@@ -11,6 +11,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -43,15 +44,18 @@ class Prefixes:
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
         self._shared: OrderedDict[tuple[int, ...], Begun | None] = OrderedDict()
+        self._lock = Lock()  # beginnings are announced while the worker looks for them
+        self._usable = not model.config.is_encoder_decoder and _keeps(model)
         self.reused = 0  # tokens that were not run again
 
     def share(self, beginnings: Sequence[tuple[int, ...]]) -> None:
         """Announces beginnings; nothing is run yet."""
-        for tokens in beginnings:
-            if len(tokens) >= SHORTEST and tokens not in self._shared:
-                self._shared[tokens] = None
-                if len(self._shared) > MOST:
-                    self._shared.popitem(last=False)
+        with self._lock:
+            for tokens in beginnings:
+                if self._usable and len(tokens) >= SHORTEST and tokens not in self._shared:
+                    self._shared[tokens] = None
+                    if len(self._shared) > MOST:
+                        self._shared.popitem(last=False)
 
     def begun(self, request: Pass) -> Begun | None:
         """The longest announced beginning of a pass's prompt in which nothing is read or written, run if it is new.
@@ -64,8 +68,9 @@ class Prefixes:
         read = [capture.position % length for capture in request.captures]
         written = [patch.position % length for patch in request.patches]
         most = min([length - 1, *read, *written])
-        fitting = [t for t in self._shared if len(t) <= most and request.prompt[: len(t)] == t]
-        return self._run(max(fitting, key=len)) if fitting else None
+        with self._lock:
+            fitting = [t for t in self._shared if len(t) <= most and request.prompt[: len(t)] == t]
+            return self._run(max(fitting, key=len)) if fitting else None
 
     def cache(self, begun: Sequence[Begun | None]) -> tuple[DynamicCache, Tensor] | None:
         """One cache for a batch of rows with these beginnings, and its mask, (rows, columns); None without any."""
@@ -95,13 +100,11 @@ class Prefixes:
         self._shared.move_to_end(tokens)
         if (known := self._shared[tokens]) is not None:
             return known
-        if "past_key_values" not in inspect.signature(self._model.forward).parameters:
-            self._shared.clear()  # a recurrent model keeps another kind of state
-            return None
         cache = DynamicCache(config=self._model.config)
         ids = torch.tensor([tokens], device=self._model.get_input_embeddings().weight.device)
         self._model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
         if not _plain(cache):
+            self._usable = False
             self._shared.clear()
             return None
         begun = Begun(len(tokens), [layer.keys for layer in cache.layers], [layer.values for layer in cache.layers])
@@ -109,6 +112,11 @@ class Prefixes:
         return begun
 
 
+def _keeps(model: PreTrainedModel) -> bool:
+    """Whether the model keeps keys and values, and not another kind of state as a recurrent one does."""
+    return "past_key_values" in inspect.signature(model.forward).parameters
+
+
 def _plain(cache: DynamicCache) -> bool:
     """Whether every block keeps all keys and values it is given."""
-    return all(type(layer) is DynamicLayer for layer in cache.layers)
+    return bool(cache.layers) and all(type(layer) is DynamicLayer for layer in cache.layers)

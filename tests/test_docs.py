@@ -15,6 +15,7 @@ from correction.mappings import MAPPINGS
 from correction.mappings.files import KINDS
 from correction.models import LoadedModel
 from correction.patchscope import Patchscope
+from correction.profile import Profile
 from correction.scopes import SCOPES
 from eval.bench.report import markdown
 
@@ -22,16 +23,23 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FRAMEWORK = (ROOT / "docs" / "framework.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+REAL = (ROOT / "docs" / "real-model.md").read_text(encoding="utf-8")
 
 
-def first_table(text: str) -> str:
-    found = re.search(r"^\| strategy \|.*?(?=\n\n)", text, re.S | re.M)
-    assert found
-    return found.group()
+def tables(text: str) -> list[str]:
+    """The tables of strategies."""
+    return re.findall(r"^\| strategy \|.*?(?=\n\n)", text, re.S | re.M)
 
 
-def test_the_readmes_table_is_the_printed_one() -> None:
-    assert first_table(README) == first_table(RESULTS)
+def test_the_readmes_tables_are_the_printed_ones() -> None:
+    """The real model's first, then the bundled one's."""
+    assert tables(README) == [tables(REAL)[0], tables(RESULTS)[0]]
+
+
+def test_the_printed_results_are_of_the_profile_that_comes_with_the_real_model() -> None:
+    profile = Profile.load(ROOT / "correction" / "profiles" / "smollm2")
+    assert profile.name in REAL
+    assert profile.model == "smollm2"
 
 
 def test_the_printed_results_are_of_the_bundled_weights(demo: LoadedModel) -> None:

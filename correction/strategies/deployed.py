@@ -64,6 +64,8 @@ def settled(answers: Sequence[Answer], plain: Answer, profile: Profile, engine: 
     if found.kept is not None:
         return replace(answers[found.kept], confidence=found.plain, direct_answer=plain.answer)
     reason = f"the plain answer is the more confident one ({found.plain:.2f} against {found.surest:.2f})"
+    if found.rival is None:
+        reason = "hop 2 gave no answer"
     return replace(
         plain,
         confidence=max(0.0, found.plain),
@@ -135,7 +137,7 @@ class _Deploying:
         unsure = reading.exit is None and reading.probability < self.profile.thresholds.sure
         if unsure and self.relayed is None:
             return await likeliest(self.asking, prompt, reading, self.profile.thresholds.bridges)
-        return [reading] if reading.finished and reading.tokens else []
+        return [reading] if reading.finished and reading.text else []
 
     def filled(self, hop: str, candidate: Candidate, among: int) -> Prompt:
         """The hop with a bridge in its place: by its states if it stands alone and they fit, else spelled out.
@@ -219,7 +221,7 @@ class _Deploying:
 
     def why_not(self, reading: Reading) -> str:
         """Why nothing is patched."""
-        if not reading.tokens:
+        if not reading.text:
             return f"hop {len(self.said)} gave no bridge"
         if not reading.finished:
             return f"hop {len(self.said)} did not end within {self.asking.max_tokens} tokens"
@@ -228,7 +230,7 @@ class _Deploying:
 
     async def text(self, question: Question, first: Reading, reason: str) -> Answer:
         """Text instead of a patch: two_step where hop 1 gave something, else direct."""
-        if first.tokens:
+        if first.text:
             answered = await text_from(self.asking, self.profile, self.hops, first)
             assert answered.signs is not None
             answered = replace(answered, candidates=(Judged(answered.answer, answered.signs),))

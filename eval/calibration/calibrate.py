@@ -1,7 +1,8 @@
 """From a model and questions to a profile: every step is noted in a journal, so that a killed run goes on where it was.
 
 It sees no test question. Cross-validation over bridges says what a choice made this way is worth on bridges that it was
-not made on; the profile's figures are those, the choice itself is made on all questions.
+not made on; the profile's figures are those, the choice itself is made on all questions. The forms of prompts are
+chosen first, once, on a part of the questions from all bridges.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from eval.calibration.deciding import decide
 from eval.calibration.observations import Said, answering, exiting, from_json, said, to_json, weighing
 from eval.calibration.overlap import bridge_hashes
 from eval.calibration.readable import readable_layers
-from eval.calibration.verdict import worth_deploying
+from eval.calibration.verdict import advised
 from eval.journal import Journal
 from eval.questions import GoldQuestion
 from eval.scoring import exact_match
@@ -146,7 +147,7 @@ async def calibrate(
     profile = Profile(
         model=corrector.loaded.name,
         fingerprint=corrector.loaded.fingerprint,
-        strategy="deployed" if worth_deploying(evidence) else "two_step",
+        strategy=advised(evidence),
         choice=Choice(setting.layer, 0, setting.mapping),
         patched=patched,
         mid_layer=middle,

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from correction.asking import Asking
 from correction.corrector import Corrector
 from correction.grid import GridPass
 from correction.mappings import FittedMapping, fit
@@ -74,10 +75,12 @@ async def pairs(corrector: Corrector, questions: Sequence[GoldQuestion]) -> Pair
         result = await engine.run(Pass(tuple(spelled), captures, sampling=Sampling(0, 0)))
         return torch.stack([state[0] for state in result.states]).unflatten(0, (len(bridge), depth - 1))
 
-    asked = [number for number, result in enumerate(given) if result.tokens]
-    targets = await asyncio.gather(*(target(questions[n], given[n].tokens) for n in asked))
-    sources = [torch.stack([s[: len(given[n].tokens)] for s in given[n].states], dim=1) for n in asked]
-    owner = torch.tensor([n for n in asked for _ in given[n].tokens])
+    asking = Asking(corrector.loaded, engine, prompts, corrector.max_tokens)
+    bridges = [result.tokens[: asking.named(result.tokens)[1]] for result in given]  # what comes after a name is none
+    asked = [number for number, bridge in enumerate(bridges) if bridge]
+    targets = await asyncio.gather(*(target(questions[n], bridges[n]) for n in asked))
+    sources = [torch.stack([s[: len(bridges[n])] for s in given[n].states], dim=1) for n in asked]
+    owner = torch.tensor([n for n in asked for _ in bridges[n]])
     first = torch.stack([torch.stack([state[0] for state in result.states]) for result in given])
     return Pairs(torch.cat(sources), torch.cat(targets), owner, first)
 

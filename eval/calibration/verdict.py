@@ -27,10 +27,17 @@ def worth_deploying(evidence: dict[str, Any]) -> bool:
     return bool(deployed > two_step or (deployed >= two_step - LOSS and evidence["cost"] <= MOST_COST))
 
 
+def advised(evidence: dict[str, Any]) -> str:
+    """The strategy of the profile: a patch where that is worth it, else what is right more often without one."""
+    if worth_deploying(evidence):
+        return "deployed"
+    return "two_step" if evidence["two_step"] > evidence["direct"] else "direct"
+
+
 def verdict(profile: Profile) -> str:
     """One line: deploy or use two_step, with expected gain, breakage and cost as far as the profile has evidence."""
     evidence = profile.evidence
-    advice = "deploy" if profile.strategy == "deployed" else "use two_step"
+    advice = "deploy" if profile.strategy == "deployed" else f"use {profile.strategy}"
     beside = f" (two_step {evidence['two_step_broken']})" if "two_step_broken" in evidence else ""
     try:
         return (

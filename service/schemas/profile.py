@@ -22,6 +22,7 @@ class Thresholds(Response):
     select: Number
     bridges: int
     bridge_tokens: int
+    margin: Number
 
 
 class ProfileObject(Response):
