@@ -16,7 +16,8 @@ REMEMBERED = 4096  # wordings with a blank
 REMEMBERED_CHARACTERS = 256  # of one: many questions share a short wording, and long ones would fill the memory
 STEP_BY_STEP = "Let's think step by step."
 _MARK = "\ue000"  # stands for the bridge while a prompt is laid out; Unicode gives this character to nobody
-_BEGUN = "The answer is"  # how an answer is begun where a question has no statement
+# How an answer is begun where a question has no statement: after examples, and in a chat.
+_BEGUN = {False: "The answer is", True: "The short answer is"}
 
 _CHAT = FORMS["chat"]
 
@@ -82,7 +83,7 @@ class Prompts:
         """The text as the model sees it, special tokens aside."""
         form, wording = self.forms.of(kind), _wording(text)
         question = wording.question or wording.statement or wording.given
-        begun = (wording.statement or _BEGUN) if form.begins else ""
+        begun = (wording.statement or _BEGUN[form.chat]) if form.begins else ""
         if form.chat:
             return self._turns(form, question) + begun
         if form.asks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from correction.errors import InvalidInput
-from correction.forms import Wording
+from correction.forms import Wording, is_question
 
 BLANK = "{}"
 
@@ -38,6 +38,21 @@ class Hops:
                     hint="write {} exactly once, where the bridge goes, as in 'The currency of {} is'",
                     param=f"hop{number}",
                 )
+
+    @property
+    def joined(self) -> str | None:
+        """The statement that they make together: each bridge described instead of named.
+
+        None where a hop that gives a bridge is not of the kind "The country where Petra is located is", or the last one
+        asks.
+        """
+        text, *later = self.chain
+        for hop in later:
+            if not (text.startswith("The ") and text.endswith(" is")):
+                return None
+            inner = text.removesuffix(" is")
+            text = hop.replace(BLANK, f"the {inner.removeprefix('The ')}")
+        return None if is_question(text) else text[:1].upper() + text[1:]
 
     @property
     def chain(self) -> tuple[str, ...]:
@@ -85,6 +100,13 @@ class Question:
     def wording(self) -> Wording:
         """What is put to the model for a plain answer, as a question and as a statement."""
         return Wording.of(self.text, self.direct) if self.text.strip() else Wording.of(self.direct_text)
+
+    def worded(self, hops: Hops | None) -> Wording:
+        """The same; a question that no pattern turns into a statement has the one that its hops make together."""
+        own = self.wording
+        if own.statement is not None or hops is None or (joined := hops.joined) is None:
+            return own
+        return Wording(own.given, own.question, joined)
 
     @property
     def direct_text(self) -> str:

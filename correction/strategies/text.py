@@ -13,7 +13,7 @@ from correction.questions import BLANK, Hops, Question
 
 async def direct(asking: Asking, profile: Profile, question: Question, hops: Hops | None = None) -> Answer:
     """The model's plain answer to the question."""
-    result = await asking.generate(asking.prompt(question.wording, "direct"), "direct")
+    result = await asking.generate(asking.prompt(question.worded(hops), "direct"), "direct")
     signs = Signs("direct" if hops is None else "kept", result.probability)
     return Answer(
         result.text, "direct", direct_answer=result.text, confidence=profile.confidence.of(signs), signs=signs

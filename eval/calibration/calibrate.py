@@ -19,7 +19,7 @@ from correction.form_probe import ASKED, KEPT, Chain, choose_forms
 from correction.forms import EXAMPLES, FORMS, Forms, Wording
 from correction.mappings import FittedMapping
 from correction.profile import FITTED, Choice, Profile, Replay, Thresholds
-from correction.questions import BLANK
+from correction.questions import BLANK, Question
 from correction.selection import normal
 from eval.calibration import mid_layer, sites
 from eval.calibration.choosing import FEWEST_FOR_EXITS, Ways, share
@@ -270,18 +270,25 @@ async def _middle(
 
 
 async def _replay(corrector: Corrector, profile: Profile, questions: Sequence[GoldQuestion]) -> tuple[Replay, ...]:
-    """About 20 questions that the profile answers right by patching, as it answers them: of the surer half, since an
-    answer that is nearly another one changes with the arithmetic of the machine."""
-    answers = await corrector.using(profile).answer_all([q.ask() for q in questions], "deployed")
+    """About 20 questions that the profile answers right by patching, as it answers them, asked as a service asks them.
+
+    They are of the surer half, and answered the same among other questions: one that is nearly another one changes
+    with the arithmetic of the machine.
+    """
+    deployed = corrector.using(profile)
+    asked = [Question.from_fields(q.question, q.hop1, q.hop2) for q in questions]
+    answers = await deployed.answer_all(asked, "deployed")
     good = [
         (q, a)
         for q, a in zip(questions, answers, strict=True)
         if isinstance(a, Answer) and a.strategy == profile.strategy and exact_match(a.answer, q.accepted)
     ]
-    surest = sorted(good, key=lambda pair: -(pair[1].confidence or 0.0))[: max(REPLAYED, len(good) // 2)]
-    kept = [pair for pair in good if any(pair is one for one in surest)]
-    step = max(1, len(kept) // REPLAYED)
-    return tuple(Replay(q.question, q.hop1, q.hop2, a.answer) for q, a in kept[::step][:REPLAYED])
+    surest = sorted(good, key=lambda pair: -(pair[1].confidence or 0.0))[: max(2 * REPLAYED, len(good) // 2)]
+    chosen = surest[:: max(1, len(surest) // (2 * REPLAYED))]
+    entries = [Replay(q.question, q.hop1, q.hop2, a.answer) for q, a in chosen]
+    again = await deployed.answer_all([Question.from_fields(e.question, e.hop1, e.hop2) for e in entries], "deployed")
+    same = [e for e, a in zip(entries, again, strict=True) if isinstance(a, Answer) and a.answer == e.answer]
+    return tuple(same[:REPLAYED])
 
 
 def _helps(patched: Sequence[bool], direct: Sequence[bool]) -> bool:
