@@ -233,7 +233,7 @@ def _describes_person(subject: str) -> bool:
 
 # What follows a full stop that ends no sentence: "St. Louis", "J. K. Rowling", "D.C."
 _ABBREVIATED = re.compile(r"(?:^|[\s.])(?:[A-Za-z]|St|Ste|Mt|Ft|Dr|Mr|Mrs|Ms|Jr|Sr|No|vs)$")
-_OUTER = " \t\"“”'’*"  # a name may stand in quotes or between asterisks
+_OUTER = " \t\"“”'’*:"  # a name may stand in quotes, between asterisks, or behind a colon
 _ENDS = re.compile(
     r",(?!\d)|[;:\n(\[{<?!\"“”|]|\s[-–—]\s|\.(?=\s|$|[\"”')])|\s(?:is|was|are|were|which|who|where|because)\s"
 )

@@ -56,6 +56,8 @@ def test_a_wording_keeps_what_was_given() -> None:
         (" 1,000 people", "1,000 people"),
         (" Trinidad and Tobago.", "Trinidad and Tobago"),
         (" the rand (ZAR)", "the rand"),
+        (" **Paris**.", "Paris"),
+        (": Dublin.", "Dublin"),
         ("", ""),
         ("\nQ: What", ""),
     ],

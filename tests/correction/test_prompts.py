@@ -7,9 +7,10 @@ import copy
 import pytest
 
 from correction.errors import InvalidInput
-from correction.forms import Forms
+from correction.forms import Forms, Wording
 from correction.models import LoadedModel
 from correction.prompts import Prompts, as_prompt, without_full_stop
+from correction.questions import Hops, Question
 
 CHAT = (
     "{% for m in messages %}<{{ m.role }}> {{ m.content }}\n{% endfor %}"
@@ -140,3 +141,14 @@ def test_prompts_of_a_kind_share_their_examples(demo: LoadedModel) -> None:
 def test_a_chat_form_needs_a_template(demo: LoadedModel) -> None:
     with pytest.raises(InvalidInput, match="no chat template"):
         Prompts(demo.tokenizer, Forms("chat"))
+
+
+def test_a_question_with_hops_has_the_statement_that_they_make() -> None:
+    hops = Hops("The country where Petra is located is", "The official language of {} is")
+    asked = Question("What language do they speak where Petra is?")
+    statement = "The official language of the country where Petra is located is"
+    assert asked.worded(hops) == Wording(asked.text, asked.text, statement)
+    assert asked.worded(None).statement is None
+    assert asked.worded(Hops("Petra is in", "The capital of {} is")).statement is None, "no noun phrase"
+    given = Question("Who runs Sony?", direct="Sony is led by")
+    assert given.worded(hops) == given.wording
