@@ -28,6 +28,7 @@ pytestmark = [
 HOPS = ("The capital of {} is", "{} is on the continent of")
 NAMES = ("France", "South Africa", "the Netherlands")
 EIFFEL = Question("What is the capital of the country where the Eiffel Tower is located?")
+ALEXANDRIA = Question("What is the capital of the country where Alexandria is located?")
 TOKENS = Sampling(max_tokens=6, top_logprobs=0)
 
 
@@ -93,19 +94,28 @@ def run_form(loaded: LoadedModel, text: str) -> str:
     return str(run(loaded, Forms.all_of("begun"), go))
 
 
-@pytest.mark.parametrize("profile", [None, "none"])
-def test_the_first_question_is_answered(profile: str | None) -> None:
-    async def go() -> Any:
+def answered(profile: str | None) -> list[Any]:
+    async def go() -> list[Any]:
         corrector = await open_corrector("smollm2", profile=profile)
         try:
-            return await corrector.answer(EIFFEL, with_direct=True)
+            return await corrector.answer_all([EIFFEL, ALEXANDRIA], with_direct=True)
         finally:
             await corrector.engine.close()
 
-    answer = asyncio.run(go())
-    assert (answer.answer, answer.bridge.text) == ("Paris", "France")
-    if profile == "none":
+    return asyncio.run(go())
+
+
+def test_the_readmes_question_is_corrected() -> None:
+    eiffel, alexandria = answered(None)
+    assert eiffel.answer == "Paris"
+    assert (alexandria.direct_answer, alexandria.bridge.text, alexandria.answer) == ("Egypt", "Egypt", "Cairo")
+    assert alexandria.corrected
+    assert alexandria.profile.startswith("smollm2@")
+
+
+def test_without_its_profile_it_answers_by_text() -> None:
+    eiffel, alexandria = answered("none")
+    assert eiffel.answer == "Paris"
+    for answer in (eiffel, alexandria):
         assert (answer.corrected, answer.profile, answer.patch) == (False, None, None)
         assert "no profile" in answer.fallback.reason
-    else:
-        assert answer.profile.startswith("smollm2@")
