@@ -23,7 +23,7 @@ from eval.statistics import auroc, coverage_at_precision, expected_calibration_e
 
 SELECTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 MARGINS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0)
-BROKEN = 0.02  # at most this share of what the plain answer has right may be lost
+BROKEN = 0.02  # at most this share of what the plain answer has right, or of what is fixed, may be lost
 FRONTIER = (0.0, 0.05, 0.1, 1.0)  # other limits, whose figures are reported
 ALWAYS = 1.01  # a `sure` that no probability reaches
 WORTHWHILE = 0.01  # of the questions: by so much weighing every bridge must be better
@@ -127,13 +127,14 @@ class _Made:
 
     def thresholds(self, seen: _Seen, rows: Rows, most: float) -> tuple[float, float]:
         """`select` and `margin`: the most right answers among those that break at most this share of what direct has
-        right. Where none breaks so few, those that break the fewest. Of equals the lowest."""
+        right, or of what is fixed, if that is more. Where none breaks so few, those that break the fewest. Of equals
+        the lowest."""
         direct = np.array([one.right for one in seen.direct])[rows]
 
         def rank(thresholds: tuple[float, float]) -> tuple[bool, int, int, float, float]:
             right = self.outcomes.settled(*thresholds)[0][rows]
-            broken = int((direct & ~right).sum())
-            allowed = broken <= most * direct.sum()
+            broken, fixed = int((direct & ~right).sum()), int((right & ~direct).sum())
+            allowed = broken <= most * max(direct.sum(), fixed)
             return allowed, int(right.sum()) if allowed else -broken, int(right.sum()), -thresholds[0], -thresholds[1]
 
         return max(product(SELECTS, MARGINS), key=rank)
