@@ -46,7 +46,6 @@ class Prefixes:
         self._shared: OrderedDict[tuple[int, ...], Begun | None] = OrderedDict()
         self._lock = Lock()  # beginnings are announced while the worker looks for them
         self._usable = not model.config.is_encoder_decoder and _keeps(model)
-        self.reused = 0  # tokens that were not run again
 
     def share(self, beginnings: Sequence[tuple[int, ...]]) -> None:
         """Announces beginnings; nothing is run yet."""
@@ -82,7 +81,6 @@ class Prefixes:
         for row, one in enumerate(begun):
             if one is not None:
                 mask[row, columns - one.length :] = 1
-                self.reused += one.length
         cache = DynamicCache()
         for block in range(len(found[0].keys)):
             sides = []
