@@ -40,9 +40,9 @@ def on_a_terminal(command: list[str], until: str) -> str:
 
 
 def test_calibration_says_which_step_it_is_at(tmp_path: Path) -> None:
-    seen = on_a_terminal([*COMMAND, "calibrate", "--out", str(tmp_path)], r"calibration: two_step.* [1-9]\d*/\d+")
+    seen = on_a_terminal([*COMMAND, "calibrate", "--out", str(tmp_path)], r"calibration: two_step.*[1-9]\d*/\d+")
     assert "calibration: direct" in seen
-    assert re.search(r"calibration: two_step.* [1-9]\d*/\d+", seen)
+    assert re.search(r"calibration: two_step.*[1-9]\d*/\d+", seen)
 
 
 def test_evaluation_counts_its_questions() -> None:
