@@ -199,7 +199,7 @@ class Asking:
     def blanks(self, hop: str, most: int) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """The hop with 1, 2, ... placeholders, and where they are: as many as the tokenizer keeps apart.
 
-        None where its form names the bridge twice: a relay fills each placeholder once.
+        There are none where its form names the bridge twice: a relay fills each placeholder once.
         """
         found = []
         with suppress(InvalidInput):
