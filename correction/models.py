@@ -167,9 +167,9 @@ def load_model(
 ) -> LoadedModel:
     """Loads a folder, a hub id, a GGUF file of either, `smollm2`, or the bundled model (`demo`).
 
-    The device `balanced` is all GPUs together. A GGUF file is unpacked once, into a folder that is kept (`correction.gguf`), and is that folder from then on.
-    Without `weights` the model's parts are on the meta device and take no memory: enough to ask another process that
-    has the weights, which `device` then says nothing about.
+    The device `balanced` is all GPUs together. A GGUF file is unpacked once, into a folder that is kept
+    (`correction.gguf`), and is that folder from then on. Without `weights` the model's parts are on the meta device and
+    take no memory: enough to ask another process that has the weights, which `device` then says nothing about.
 
     Raises `ModelNotFound`, `HubError`, `UnsupportedModel` (no language model, no fast tokenizer, no block stack, a
     package is missing) or `InvalidInput` (device, dtype).
